@@ -1,0 +1,235 @@
+"""Django's settings: one flat file. What the environment decides comes from `env.py`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+from beebeebrain import env, logs
+
+try:
+    ENV = env.load()
+except env.SettingRefused as refused:
+    raise ImproperlyConfigured(str(refused)) from None
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+BBB_HOME = ENV.bbb_home
+IS_PRODUCTION = ENV.bbb_profile == "production"
+IS_TEST = ENV.bbb_profile == "test"
+
+
+def _home() -> Path:
+    try:
+        BBB_HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ImproperlyConfigured(f"BBB_HOME: {BBB_HOME} cannot be made a folder: {error.strerror}") from None
+    return BBB_HOME
+
+
+def _secret_key() -> str:
+    """Return the key given, or the one made on the first start and kept in BBB_HOME."""
+    if given := ENV.secret_key():
+        return given
+    kept = _home() / "secret_key"
+    try:
+        descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return kept.read_text().strip()
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(key := secrets.token_urlsafe(48))
+    return key
+
+
+SECRET_KEY = _secret_key()
+DEBUG = False
+ALLOWED_HOSTS = ENV.bbb_allowed_hosts
+CSRF_TRUSTED_ORIGINS = ENV.bbb_trusted_origins
+
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "drf_standardized_errors",
+    "django_structlog",
+    "security",
+    "events",
+    "llm",
+    "orchestration",
+    "inbox",
+    "runtime",
+    "beebeebrain",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "beebeebrain.tracing.TraceMiddleware",
+]
+
+ROOT_URLCONF = "beebeebrain.urls"
+ASGI_APPLICATION = "beebeebrain.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+
+def _database() -> dict[str, Any]:
+    if url := ENV.database_url.get_secret_value():
+        parsed: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+        return parsed
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": _home() / "beebeebrain.db",
+        "OPTIONS": {
+            # Take the write lock at the start of a transaction: an upgrade from a read lock fails at once
+            # instead of waiting.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA journal_size_limit=67108864;",
+        },
+        # A file, so that other processes of a test can open it; pytest-xdist adds its worker to the name.
+        "TEST": {"NAME": str(BBB_HOME / f"test_{os.getpid()}.db")},
+    }
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# With IMMEDIATE each GET would take the write lock.
+ATOMIC_REQUESTS = False
+
+CHANNEL_LAYERS: dict[str, Any] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+if ENV.redis_url.get_secret_value():
+    CHANNEL_LAYERS["default"] = {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [ENV.redis_url.get_secret_value()]},
+    }
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+if IS_TEST:
+    # Tests log in often; the default hasher is slow by design.
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "/"
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if IS_PRODUCTION:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+
+LANGUAGE_CODE = "en-us"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Files come straight out of the installed packages: no collectstatic before the first start.
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_AUTOREFRESH = False
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "security.authentication.ApiTokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["security.permissions.RolePermission"],
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "beebeebrain.api.CursorPage",
+    "PAGE_SIZE": 50,
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "beebeebrain.api.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "BeeBeeBrain API",
+    "DESCRIPTION": "The control plane for a team of coding agents.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "ValidationErrorEnum": "drf_standardized_errors.openapi_serializers.ValidationErrorEnum.choices",
+        "ClientErrorEnum": "drf_standardized_errors.openapi_serializers.ClientErrorEnum.choices",
+        "ServerErrorEnum": "drf_standardized_errors.openapi_serializers.ServerErrorEnum.choices",
+        "TaskStatusEnum": "orchestration.states.TaskStatus.choices",
+        "AgentStatusEnum": "orchestration.states.AgentStatus.choices",
+        "RunStatusEnum": "runtime.states.RunStatus.choices",
+        "ItemStatusEnum": "inbox.states.ItemStatus.choices",
+    },
+    "POSTPROCESSING_HOOKS": ["drf_standardized_errors.openapi_hooks.postprocess_schema_enums"],
+}
+
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = False
+LOGGING = logs.configuration(level=ENV.log_level, style=ENV.log_format, file=ENV.log_file)
+logs.configure()
+
+# What the apps read, under names of their own.
+MAX_PARALLEL_RUNS = ENV.bbb_max_parallel_runs
+LEASE_S = ENV.bbb_lease_s
+TICK_S = ENV.bbb_tick_s
+POLL_S = ENV.bbb_poll_s
+ASK_WAIT_S = ENV.bbb_ask_wait_s
+IDLE_TIMEOUT_S = ENV.bbb_idle_timeout_s
+RETRY_BASE_S = ENV.bbb_retry_base_s
+RETRY_CAP_S = ENV.bbb_retry_cap_s
+MAX_CHECK_ROUNDS = ENV.bbb_max_check_rounds
+STOP_GRACE_S = ENV.bbb_stop_grace_s

@@ -1,0 +1,187 @@
+"""The run directory: all that the scheduler and a runner ever say to each other.
+
+A run directory is `$BBB_HOME/runs/<run>.<epoch>/` and holds
+
+    request.json      what to do, written once by the scheduler; never a secret
+    start.json        who does it: pid, start time, boot; written by the runner before the client starts
+    events.jsonl      numbered lines: what the client said and did; appended by the runner alone
+    control/          requests and answers from the scheduler, one file each
+    exit.json         how it ended; written last, by the runner
+    stdout, stderr    of the runner process
+
+Every file but events.jsonl appears by rename, so a reader never sees half of one. This module imports
+neither Django nor the ORM: both sides use it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Outcome = Literal["finished", "blocked", "unreported", "interrupted", "parked", "cancelled", "failed"]
+
+
+class RunDirectoryExists(Exception):
+    """Somebody has started this run and epoch already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What a runner is asked to do. Holds no secret: those travel by environment."""
+
+    run_id: int
+    epoch: int
+    task_id: int
+    trace_id: str
+    provider: str
+    model: str
+    """Empty: the operator's own default model."""
+    prompt: str
+    system_append: str
+    workspace: str
+    session_id: str
+    """A UUID: the client session to begin, or to resume when `is_resumed`."""
+    is_resumed: bool
+    setup_command: str
+    """Shell command for a fresh worktree; empty when there is none or it ran already."""
+    checks: list[str]
+    """Shell commands that must pass before the work counts as finished."""
+    permission_mode: str
+    allowed_tools: list[str]
+    max_turns: int
+    max_cost_usd: float
+    """0: no cap. Holds for this process, on top of `session_cost_usd`."""
+    session_cost_usd: float
+    """What the session had cost before this process; the client counts on from there."""
+    timeout_s: float
+    idle_timeout_s: float
+    ask_wait_s: float
+    """How long a question waits in place for its answer before the run is parked."""
+    max_check_rounds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartRecord:
+    """Which process owns the run. `start_ticks` and `boot_id` make the pid trustworthy."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    pgid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What this process used, the session's earlier cost taken off."""
+
+    token_in: int = 0
+    token_out: int = 0
+    token_cache_read: int = 0
+    token_cache_write: int = 0
+    cost_usd: float = 0.0
+    turns: int = 0
+    request_count: int = 0
+    models: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The same per model name: token_in, token_out, token_cache_read, token_cache_write, cost_usd."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitRecord:
+    """How a run ended, as its runner saw it."""
+
+    outcome: Outcome
+    code: str = ""
+    """Stable error code where `outcome` is failed: rate_limited, overloaded, timeout, network, crashed, …"""
+    message: str = ""
+    """Summary of finished work, what would unblock it, or what went wrong."""
+    retry_after_s: float | None = None
+    session_id: str = ""
+    usage: Usage = field(default_factory=Usage)
+    ended_at: str = ""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One run directory on disk."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, request: RunRequest) -> RunDirectory:
+        """Make the directory and its request. `mkdir` is the lock: raises RunDirectoryExists for the second."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            raise RunDirectoryExists(str(path)) from None
+        (path / "control").mkdir(mode=0o700)
+        directory = cls(path)
+        directory._write("request.json", asdict(request))
+        return directory
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / "events.jsonl"
+
+    def request(self) -> RunRequest:
+        return RunRequest(**json.loads((self.path / "request.json").read_text()))
+
+    def write_start(self, record: StartRecord) -> None:
+        self._write("start.json", asdict(record))
+
+    def start(self) -> StartRecord | None:
+        """Return who owns the run, or None while nobody has started."""
+        found = self._read("start.json")
+        return StartRecord(**found) if found else None
+
+    def write_exit(self, record: ExitRecord) -> None:
+        self._write("exit.json", asdict(record))
+
+    def exit(self) -> ExitRecord | None:
+        """Return how the run ended, or None while it has not."""
+        found = self._read("exit.json")
+        if not found:
+            return None
+        return ExitRecord(**{**found, "usage": Usage(**found["usage"])})
+
+    def send(self, name: str, body: dict[str, Any]) -> None:
+        """Leave a control message for the runner: `interrupt`, `cancel`, or `answer-<ask id>`."""
+        self._write(f"control/{name}.json", body)
+
+    def received(self, name: str) -> dict[str, Any] | None:
+        """Return a control message, or None while there is none."""
+        return self._read(f"control/{name}.json")
+
+    def lines(self, offset: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
+        """Yield each whole line of events.jsonl from a byte offset, with the offset behind it."""
+        try:
+            stream = self.events_path.open("rb")
+        except FileNotFoundError:
+            return
+        with stream:
+            stream.seek(offset)
+            for raw in stream:
+                if not raw.endswith(b"\n"):
+                    return  # half a line: the runner is still writing it
+                offset += len(raw)
+                yield json.loads(raw), offset
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads((self.path / name).read_text())
+        except FileNotFoundError:
+            return None
+        return found
+
+    def _write(self, name: str, body: dict[str, Any]) -> None:
+        target = self.path / name
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        with draft.open("w") as stream:
+            json.dump(body, stream, ensure_ascii=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(target)
