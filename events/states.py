@@ -1,0 +1,36 @@
+"""The types of events. A type is `<noun>.<what happened>`."""
+
+from __future__ import annotations
+
+from django.db.models import TextChoices
+
+
+class EventType(TextChoices):
+    TASK_CREATED = "task.created"
+    TASK_UPDATED = "task.updated"
+    TASK_DELETED = "task.deleted"
+    TASK_STATUS_CHANGED = "task.status.changed"
+    TASK_INTERVENTION_AUDIT = "task.intervention.audit"
+    RUN_STATUS_CHANGED = "run.status.changed"
+    RUN_PROGRESS = "run.progress"
+    RUN_STALE_WRITE_REJECTED = "run.stale_write_rejected"
+    INBOX_ITEM_CREATED = "inbox.item.created"
+    INBOX_ITEM_CLOSED = "inbox.item.closed"
+    USER_INPUT_SUBMITTED = "user.input.submitted"
+    ALERT_RAISED = "alert.raised"
+    AGENT_CREATED = "agent.created"
+    AGENT_UPDATED = "agent.updated"
+    AGENT_DELETED = "agent.deleted"
+    PROJECT_CREATED = "project.created"
+    PROJECT_UPDATED = "project.updated"
+    PROJECT_DELETED = "project.deleted"
+    DOCUMENT_CREATED = "document.created"
+    DOCUMENT_UPDATED = "document.updated"
+    DOCUMENT_DELETED = "document.deleted"
+    COMMENT_CREATED = "comment.created"
+    COMMENT_UPDATED = "comment.updated"
+    COMMENT_DELETED = "comment.deleted"
+    TOOL_COMMAND_AUDIT = "tool.command.audit"
+    SECURITY_AUDIT_ACCESS = "security.audit.access"
+    SECURITY_AUDIT_TOKEN = "security.audit.token"
+    SECURITY_AUDIT_PATH = "security.audit.path"

@@ -1,0 +1,97 @@
+"""Hints that something was committed. A hint is never data: whoever misses one finds the change by its slow poll.
+
+SQLite: `PRAGMA data_version` of a connection kept open tells, in microseconds, that another connection
+committed. PostgreSQL: LISTEN, with NOTIFY sent after the commit and outside the transaction, because a
+NOTIFY inside one serialises the commits of the whole cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from django.db import Error, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+CHANNEL = "bbb_events"
+
+
+def hint() -> None:
+    """Tell listeners that a transaction has committed. Called after the commit, in autocommit."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"NOTIFY {CHANNEL}")
+
+
+class Listener:
+    """Wait for hints on a database connection of its own. Use as a context manager, in one thread."""
+
+    def __init__(self, *, poll_s: float) -> None:
+        self._poll_s = poll_s
+        self._wrapper: BaseDatabaseWrapper | None = None
+        self._version = 0
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._wrapper is not None:
+            with contextlib.suppress(Error):
+                self._wrapper.close()
+            self._wrapper = None
+
+    def wait(self, timeout_s: float, descriptors: list[int] | None = None) -> bool:
+        """Sleep until a hint, until one of the descriptors is readable, or for `timeout_s`. Return whether woken."""
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                if self._is_woken(min(left, self._poll_s), descriptors or []):
+                    return True
+            except Error:
+                # The database is away. Sleep the rest out; the caller will meet the error on its own connection.
+                self.close()
+                select.select(descriptors or [], [], [], max(0.0, deadline - time.monotonic()))
+                return False
+        return False
+
+    def _is_woken(self, timeout_s: float, descriptors: list[int]) -> bool:
+        wrapper = self._open()
+        if wrapper.vendor == "postgresql":
+            return self._postgresql(wrapper.connection, timeout_s, descriptors)
+        ready, _, _ = select.select(descriptors, [], [], timeout_s)
+        return bool(ready) or self._sqlite_changed(wrapper)
+
+    def _postgresql(self, raw: Any, timeout_s: float, descriptors: list[int]) -> bool:
+        ready, _, _ = select.select([raw.fileno(), *descriptors], [], [], timeout_s)
+        # Take what has arrived without waiting for more.
+        heard = list(raw.notifies(timeout=0)) if raw.fileno() in ready else []
+        return bool(heard) or any(fd in descriptors for fd in ready)
+
+    def _sqlite_changed(self, wrapper: BaseDatabaseWrapper) -> bool:
+        before, self._version = self._version, self._data_version(wrapper)
+        return self._version != before
+
+    def _open(self) -> BaseDatabaseWrapper:
+        if self._wrapper is None:
+            self._wrapper = connections.create_connection("default")
+            self._wrapper.inc_thread_sharing()
+            with self._wrapper.cursor() as cursor:
+                if self._wrapper.vendor == "postgresql":
+                    cursor.execute(f"LISTEN {CHANNEL}")
+            if self._wrapper.vendor == "sqlite":
+                self._version = self._data_version(self._wrapper)
+        return self._wrapper
+
+    @staticmethod
+    def _data_version(wrapper: BaseDatabaseWrapper) -> int:
+        with wrapper.cursor() as cursor:
+            cursor.execute("PRAGMA data_version")
+            return int(cursor.fetchone()[0])

@@ -1,0 +1,177 @@
+"""Attempts at tasks, what they said, who may run them and how many at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import models
+from django.db.models import Q
+
+from orchestration.models import Agent, Task
+from runtime.states import ACTIVE, LogKind, RunStatus
+
+_ACTIVE = Q(status__in=sorted(ACTIVE))
+
+
+class RunQuerySet(models.QuerySet["TaskRun"]):
+    def active(self) -> RunQuerySet:
+        """Return runs that have not ended."""
+        return self.filter(_ACTIVE)
+
+    def unowned(self) -> RunQuerySet:
+        """Return queued runs that wait for any scheduler: resumed, due again, or never started."""
+        return self.filter(status=RunStatus.QUEUED, owner="").order_by("id")
+
+    def holding_slots(self) -> RunQuerySet:
+        """Return runs that count against the caps: running, or claimed and about to."""
+        return self.filter(Q(status=RunStatus.RUNNING) | (Q(status=RunStatus.QUEUED) & ~Q(owner="")))
+
+    def owned(self, owner: str) -> RunQuerySet:
+        """Return the runs a scheduler is responsible for."""
+        return self.holding_slots().filter(owner=owner)
+
+    def due(self, now: datetime) -> RunQuerySet:
+        """Return retries whose time has come."""
+        return self.filter(status=RunStatus.RETRY_SCHEDULED, next_retry_at__lte=now).order_by("next_retry_at", "id")
+
+    def expired(self, now: datetime) -> RunQuerySet:
+        """Return runs whose scheduler has stopped renewing its lease."""
+        return self.holding_slots().filter(lease_until__lt=now).order_by("lease_until", "id")
+
+
+class TaskRun(models.Model):
+    """One attempt at a task. `epoch` counts how often it was started; it fences every write."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="runs")
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="runs")
+    attempt = models.PositiveIntegerField()
+    retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retries")
+    epoch = models.PositiveIntegerField(default=0)
+    status = models.CharField(max_length=20, choices=RunStatus.choices, default=RunStatus.QUEUED)
+    idempotency_key = models.CharField(max_length=255, unique=True)
+    trace_id = models.CharField(max_length=64)
+    owner = models.CharField(max_length=64, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    next_retry_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    session_id = models.CharField(max_length=64, blank=True)
+    workspace = models.CharField(max_length=1000, blank=True)
+    branch = models.CharField(max_length=250, blank=True)
+    base_commit = models.CharField(max_length=64, blank=True)
+    head_commit = models.CharField(max_length=64, blank=True)
+    merge_commit = models.CharField(max_length=64, blank=True)
+    host_id = models.CharField(max_length=64, blank=True)
+    boot_id = models.CharField(max_length=64, blank=True)
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    pid_start_ticks = models.BigIntegerField(null=True, blank=True)
+    run_dir = models.CharField(max_length=1000, blank=True)
+    log_offset = models.BigIntegerField(default=0)
+    log_seq = models.PositiveIntegerField(default=0)
+    """Number of the last line in RunLog; lines go on counting over the epochs."""
+    prompt = models.TextField(blank=True)
+    """What the agent is told when this run starts next: empty for the task itself, else an answer or feedback."""
+    summary = models.TextField(blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_message = models.TextField(blank=True)
+    token_in = models.BigIntegerField(default=0)
+    token_out = models.BigIntegerField(default=0)
+    token_cache_read = models.BigIntegerField(default=0)
+    token_cache_write = models.BigIntegerField(default=0)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, default=Decimal(0))
+    turns = models.PositiveIntegerField(default=0)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            # Which runs wait for any scheduler?
+            models.Index(fields=["id"], condition=Q(status=RunStatus.QUEUED, owner=""), name="run_unowned"),
+            # Which runs are mine, and which leases have expired?
+            models.Index(fields=["owner", "lease_until"], condition=_ACTIVE, name="run_lease"),
+            # Which retry is due next?
+            models.Index(
+                fields=["next_retry_at"], condition=Q(status=RunStatus.RETRY_SCHEDULED), name="run_retry_due"
+            ),
+            # What did this session cost so far?
+            models.Index(fields=["session_id"], condition=~Q(session_id=""), name="run_session"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "attempt"], name="run_attempt_once"),
+            models.UniqueConstraint(fields=["task"], condition=_ACTIVE, name="run_one_active_per_task"),
+            models.CheckConstraint(condition=Q(attempt__gte=1), name="run_attempt_positive"),
+            models.CheckConstraint(condition=~Q(idempotency_key=""), name="run_idempotency_key_not_empty"),
+            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status_known"),
+            models.CheckConstraint(
+                condition=Q(status=RunStatus.RETRY_SCHEDULED, next_retry_at__isnull=False)
+                | (~Q(status=RunStatus.RETRY_SCHEDULED) & Q(next_retry_at__isnull=True)),
+                name="run_retry_time_while_scheduled",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task_id}#{self.attempt}"
+
+    @property
+    def tag(self) -> str:
+        """The name of this start of the run: its directory, and the mark in its processes' environment."""
+        return f"{self.pk}.{self.epoch}"
+
+
+class RunLog(models.Model):
+    """A line of what a run said and did: the queryable copy of events.jsonl. One writer, no gaps."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="lines", db_index=False)
+    seq = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=20, choices=LogKind.choices)
+    body = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["run_id", "seq"]
+        constraints = [
+            # Also the index that answers: what did this run say after line N?
+            models.UniqueConstraint(fields=["run", "seq"], name="run_log_line_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}:{self.seq}"
+
+
+class Slot(models.Model):
+    """How many runs a key holds and may hold. Lowering a cap below `running` is legal: nothing new starts."""
+
+    key = models.CharField(max_length=60, primary_key=True)
+    running = models.IntegerField(default=0)
+    cap = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["key"]
+        constraints = [models.CheckConstraint(condition=Q(running__gte=0), name="slot_running_not_negative")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.running}/{self.cap}"
+
+
+class SchedulerInstance(models.Model):
+    """A runscheduler process and when it was last seen. `id` is the owner written into its runs."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    host_id = models.CharField(max_length=64)
+    boot_id = models.CharField(max_length=64)
+    pid = models.PositiveIntegerField()
+    pid_start_ticks = models.BigIntegerField()
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField(db_index=True)
+    is_draining = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-heartbeat_at"]
+
+    def __str__(self) -> str:
+        return self.id
