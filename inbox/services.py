@@ -1,0 +1,213 @@
+"""Ask, notify, answer, close; reviews and approvals."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from django.db.models import F
+from django.utils import timezone
+
+from events import services as events
+from events.states import EventType
+from inbox.exceptions import ActionNotOffered, ItemClosed, UserInputRequired
+from inbox.models import InboxItem
+from inbox.states import ItemStatus, ItemType, Resolution
+from orchestration.exceptions import InvalidTransition, VersionConflict
+from orchestration.models import Task
+from orchestration.services import comments, tasks
+from orchestration.states import TaskStatus
+
+Action = Literal["approve", "request_changes", "answer", "dismiss"]
+
+_RESOLUTIONS: dict[str, Resolution] = {
+    "approve": Resolution.APPROVED,
+    "request_changes": Resolution.CHANGES_REQUESTED,
+    "answer": Resolution.ANSWERED,
+    "dismiss": Resolution.DISMISSED,
+}
+# How each type may be closed; the first is what closing without a word means.
+OFFERED: dict[ItemType, tuple[Action, ...]] = {
+    ItemType.AWAIT_USER_INPUT: ("answer",),
+    ItemType.TASK_COMPLETED: ("approve", "request_changes"),
+    ItemType.PERMISSION_REQUEST: ("answer", "dismiss"),
+    ItemType.MERGE_CONFLICT: ("dismiss",),
+    ItemType.ALERT: ("dismiss",),
+}
+_NEEDS_INPUT = {"answer", "request_changes"}
+
+
+@events.unit_of_work()
+def ask(
+    item_type: ItemType,
+    *,
+    task: Task,
+    title: str,
+    dedupe_key: str,
+    actor: str,
+    content: str = "",
+    options: list[str] | None = None,
+    run_id: int | None = None,
+    trace_id: str | None = None,
+) -> InboxItem:
+    """Put an item into the inbox; while one with the same dedupe_key is open, that one is returned."""
+    if existing := InboxItem.objects.open().filter(dedupe_key=dedupe_key).first():
+        return existing
+    item = InboxItem.objects.create(
+        project_id=task.project_id,
+        task=task,
+        run_id=run_id,
+        item_type=item_type,
+        title=title[:300],
+        content=content,
+        options=options or [],
+        dedupe_key=dedupe_key,
+    )
+    events.append(
+        EventType.INBOX_ITEM_CREATED,
+        project_id=item.project_id,
+        task_id=task.pk,
+        run_id=run_id,
+        actor=actor,
+        trace_id=trace_id,
+        item_id=item.pk,
+        item_type=item_type,
+        title=item.title,
+    )
+    return item
+
+
+@events.unit_of_work()
+def close_item(
+    item: InboxItem,
+    *,
+    actor: str,
+    action: Action | None = None,
+    user_input: str = "",
+    expected_version: int | None = None,
+) -> InboxItem:
+    """Close an item and carry out what that means: an approval, a request for changes, an answer.
+
+    Without `action`, the first that the type offers. Raises ItemClosed, ActionNotOffered, UserInputRequired,
+    InvalidTransition, VersionConflict.
+    """
+    offered = OFFERED[ItemType(item.item_type)]
+    action = action or offered[0]
+    if action not in offered:
+        raise ActionNotOffered(f"A {item.item_type} item closes with {' or '.join(offered)}.")
+    if action in _NEEDS_INPUT and not user_input.strip():
+        raise UserInputRequired
+    _close(item, _RESOLUTIONS[action], actor=actor, user_input=user_input, expected_version=expected_version)
+    if action in {"approve", "request_changes"}:
+        _settle_review(item, action, actor=actor)
+    if user_input.strip():
+        _record_input(item, actor=actor)
+    return item
+
+
+@events.unit_of_work()
+def approve_task(task: Task, *, actor: str, expected_version: int | None = None) -> Task:
+    """Approve the work that waits in review. Raises InvalidTransition, VersionConflict."""
+    _close_review(task, "approve", "", actor=actor, expected_version=expected_version)
+    task.refresh_from_db()
+    return task
+
+
+@events.unit_of_work()
+def request_changes(task: Task, *, changes: str, actor: str, expected_version: int | None = None) -> Task:
+    """Send work in review back with what to change. Raises UserInputRequired, InvalidTransition, VersionConflict."""
+    if not changes.strip():
+        raise UserInputRequired
+    _close_review(task, "request_changes", changes, actor=actor, expected_version=expected_version)
+    task.refresh_from_db()
+    return task
+
+
+@events.unit_of_work()
+def mark_read(item: InboxItem, *, actor: str) -> InboxItem:
+    """Note that a person has seen the item."""
+    InboxItem.objects.filter(pk=item.pk, is_read=False).update(is_read=True, version=F("version") + 1)
+    item.refresh_from_db()
+    return item
+
+
+@events.unit_of_work()
+def close_obsolete(task: Task, *, actor: str, item_types: set[ItemType] | None = None) -> None:
+    """Close what is open about a task whose course has changed."""
+    items = InboxItem.objects.open().filter(task=task)
+    if item_types is not None:
+        items = items.filter(item_type__in=item_types)
+    for item in items:
+        _close(item, Resolution.OBSOLETE, actor=actor)
+
+
+def _close_review(
+    task: Task, action: Action, user_input: str, *, actor: str, expected_version: int | None
+) -> None:
+    if expected_version is not None and task.version != expected_version:
+        raise VersionConflict(None, version=task.version, status=task.status)
+    item = InboxItem.objects.open().filter(task=task, item_type=ItemType.TASK_COMPLETED).first()
+    if item is None:
+        raise InvalidTransition(f"Task {task.pk} is {task.status}; there is nothing to review.", status=task.status)
+    close_item(item, actor=actor, action=action, user_input=user_input)
+
+
+def _settle_review(item: InboxItem, action: Action, *, actor: str) -> None:
+    task = item.task
+    if task is None or task.status != TaskStatus.REVIEW:
+        raise InvalidTransition("The task is not in review any more.", status=task.status if task else "")
+    if action == "approve":
+        tasks.mark_task(task, actor=actor, approved_at=timezone.now())
+        return
+    comments.create_comment(
+        body=item.user_input, author=actor, actor=actor, task=task, run_id=item.run_id
+    )
+    tasks.move_task(task, TaskStatus.TODO, actor=actor, reason="changes requested")
+
+
+def _close(
+    item: InboxItem,
+    resolution: Resolution,
+    *,
+    actor: str,
+    user_input: str = "",
+    expected_version: int | None = None,
+) -> None:
+    rows = InboxItem.objects.filter(pk=item.pk, status=ItemStatus.OPEN)
+    if expected_version is not None:
+        rows = rows.filter(version=expected_version)
+    closed = rows.update(
+        status=ItemStatus.CLOSED,
+        resolution=resolution,
+        resolver=actor,
+        resolved_at=timezone.now(),
+        user_input=user_input,
+        is_read=True,
+        version=F("version") + 1,
+    )
+    item.refresh_from_db()
+    if not closed and item.status == ItemStatus.CLOSED:
+        raise ItemClosed(None, status=item.status, resolution=item.resolution)
+    if not closed:
+        raise VersionConflict(None, version=item.version)
+    events.append(
+        EventType.INBOX_ITEM_CLOSED,
+        project_id=item.project_id,
+        task_id=item.task_id,
+        run_id=item.run_id,
+        actor=actor,
+        item_id=item.pk,
+        item_type=item.item_type,
+        resolution=resolution,
+    )
+
+
+def _record_input(item: InboxItem, *, actor: str) -> None:
+    events.append(
+        EventType.USER_INPUT_SUBMITTED,
+        project_id=item.project_id,
+        task_id=item.task_id,
+        run_id=item.run_id,
+        actor=actor,
+        item_id=item.pk,
+        user_input=item.user_input,
+    )
