@@ -82,6 +82,8 @@ class TaskRun(models.Model):
     token_cache_write = models.BigIntegerField(default=0)
     cost_usd = models.DecimalField(max_digits=14, decimal_places=6, default=Decimal(0))
     turns = models.PositiveIntegerField(default=0)
+    cost_cap_usd = models.DecimalField(max_digits=14, decimal_places=6, null=True, blank=True)
+    """What this start may cost: reserved from the project's budget while the run holds a slot."""
     version = models.PositiveIntegerField(default=1)
 
     objects = RunQuerySet.as_manager()

@@ -1,0 +1,16 @@
+"""Reads of the cost ledger that are no querysets."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from django.db.models import Sum
+
+from llm.models import UsageDaily
+
+
+def spent_on(day: date, project_id: int) -> Decimal:
+    """Return what a project has spent on a day, in USD."""
+    spent = UsageDaily.objects.filter(project_id=project_id, date=day).aggregate(sum=Sum("cost_usd"))["sum"]
+    return spent or Decimal(0)

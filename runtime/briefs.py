@@ -1,0 +1,65 @@
+"""The brief of a run: what its agent is told, gathered from the task and what was said about it."""
+
+from __future__ import annotations
+
+from llm import prompts
+from llm.prompts import Section
+from orchestration.models import Document, Task
+from orchestration.states import CommentStatus, TaskStatus
+from runtime.models import TaskRun
+from runtime.services.resuming import CONTINUE
+from security.redaction import redact
+
+_CONTRACT = (
+    "You work alone in a git worktree of your own; stay inside it. Leave your work in the files; you need not commit.\n"
+    "When the task is done and you have checked it, call finish_task with a summary and your evidence.\n"
+    "When you cannot go on, call block_task and say what would unblock you.\n"
+    "When only a person can decide something, call request_input with one clear question."
+)
+
+
+def prompt(run: TaskRun) -> str:
+    """Return what to say to the agent: the task to a new session, what has come since to one that goes on."""
+    if not run.session_id:
+        return _whole_brief(run)
+    said = [run.prompt, _feedback(run.task)]
+    return "\n\n".join(part for part in said if part) or CONTINUE
+
+
+def system_append(run: TaskRun) -> str:
+    """Return what is appended to the client's system prompt: who the agent is, and the contract."""
+    return "\n\n".join(part for part in (run.agent.persona.strip(), _CONTRACT) if part)
+
+
+def _whole_brief(run: TaskRun) -> str:
+    task = run.task
+    sections = [
+        Section("task", f"{task.title}\n\n{task.description}".strip(), 0),
+        Section("acceptance", task.acceptance_criteria, 0),
+        Section("rules", _rules(task), 0),
+        Section("tools", _CONTRACT, 0),
+        Section("checks", "\n".join(f"- `{check}`" for check in checks(task)), 1),
+        Section("feedback", "\n\n".join(part for part in (run.prompt, _feedback(task)) if part), 2),
+        Section("dependencies", _dependencies(task), 3),
+    ]
+    return redact(prompts.build(sections, phase=task.phase, task_type=task.task_type).text)
+
+
+def checks(task: Task) -> list[str]:
+    """Return the commands that must pass: the project's, then the task's."""
+    return [*task.project.checks, *task.checks]
+
+
+def _rules(task: Task) -> str:
+    documents = Document.objects.filter(project=task.project, is_mandatory=True)
+    return "\n\n".join(f"## {document.title}\n\n{document.body}" for document in documents)
+
+
+def _dependencies(task: Task) -> str:
+    done = TaskRun.objects.filter(task__dependents__task=task, task__status=TaskStatus.DONE, status="succeeded")
+    return "\n".join(f"- {run.task.title}: {run.summary}" for run in done.select_related("task").order_by("id"))
+
+
+def _feedback(task: Task) -> str:
+    comments = task.comments.filter(status=CommentStatus.OPEN)
+    return "\n\n".join(f"{comment.anchor}: {comment.body}".removeprefix(": ") for comment in comments)

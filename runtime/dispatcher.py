@@ -1,0 +1,218 @@
+"""The dispatch loop: recover, promote, land, deliver, plan, claim, start, supervise; then sleep until a hint."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
+
+from events import trace
+from events.wakeup import Listener
+from orchestration.exceptions import Conflict
+from orchestration.models import Task
+from orchestration.scheduler import plan
+from orchestration.states import TaskStatus
+from runtime import landing, planning, processes, recovery, schedulers, starting, supervision
+from runtime.exceptions import StaleRun, StartFailed
+from runtime.executors import local
+from runtime.models import TaskRun
+from runtime.rundir import ExitRecord
+from runtime.services.answers import deliver_answers
+from runtime.services.claims import claim
+from runtime.services.finishing import finish_run
+from runtime.services.moves import record_stale
+from runtime.services.promoting import promote_due
+from runtime.states import RunStatus
+from runtime.supervision import Watch
+
+log = structlog.get_logger("bbb.runtime")
+
+
+class Dispatcher:
+    """One scheduler. Each step does its share of work; `run` repeats them."""
+
+    def __init__(self, *, max_runs: int | None = None, stop_agents: bool = False) -> None:
+        self._scheduler = schedulers.register()
+        self._owner = self._scheduler.pk
+        self._watched: dict[int, Watch] = {}
+        self._starts_left = max_runs
+        self._stop_agents = stop_agents
+        self._is_draining = threading.Event()
+        self._next_beat = 0.0
+
+    @property
+    def actor(self) -> str:
+        return f"scheduler:{self._owner}"
+
+    def run(self, *, once: bool = False) -> None:
+        """Tick until a signal, or with `once` until nothing is left that this scheduler could do."""
+        log.info("scheduler_started", owner=self._owner)
+        with self._signals(), Listener(poll_s=settings.POLL_S) as hints:
+            # Listening comes first: what is committed from now on wakes the loop.
+            while not self._is_draining.is_set():
+                is_busy = self._tick_safely()
+                if not is_busy and (self._is_exhausted() or (once and self._is_idle())):
+                    break
+                if not is_busy:
+                    hints.wait(self._nap_s(), [fd for watched in self._watched.values() if (fd := watched.pidfd)])
+        self._leave()
+
+    def tick(self) -> bool:
+        """Do one round of every step; True when something was done and another round may find more."""
+        self.heartbeat()
+        done = [self.recover(), self.supervise(), self.promote(), self.deliver(), self.land(), self.dispatch()]
+        return any(done)
+
+    def heartbeat(self) -> None:
+        """Show that this scheduler lives and extend its leases, every third of a lease."""
+        if time.monotonic() < self._next_beat:
+            return
+        schedulers.beat(self._scheduler, is_draining=self._is_draining.is_set())
+        self._next_beat = time.monotonic() + settings.LEASE_S / 3
+
+    def recover(self) -> bool:
+        """Adopt what dead schedulers left."""
+        adopted = recovery.adopt_abandoned(owner=self._owner)
+        self._watched |= {watched.run.pk: watched for watched in adopted}
+        return bool(adopted)
+
+    def promote(self) -> bool:
+        return promote_due(actor=self.actor) > 0
+
+    def deliver(self) -> bool:
+        return deliver_answers(owner=self._owner) > 0
+
+    def land(self) -> bool:
+        return landing.land_approved(actor=self.actor) > 0
+
+    def dispatch(self) -> bool:
+        """Plan, claim what the plan says, and start it after the commit."""
+        room = planning.room()
+        chosen = plan(planning.candidates(room), room).start[: self._batch()]
+        started = claim(chosen, owner=self._owner) if chosen else []
+        for run in started:
+            self._start(run)
+        if self._starts_left is not None:
+            self._starts_left -= len(started)
+        return bool(started)
+
+    def supervise(self) -> bool:
+        """Look after every run of this scheduler."""
+        local.reap()
+        self._pass_on_intents()
+        return any([self._look_after(watched) for watched in list(self._watched.values())])
+
+    def _look_after(self, watched: Watch) -> bool:
+        try:
+            more = supervision.follow(watched)
+            record = supervision.ended(watched)
+            if record is not None:
+                supervision.conclude(watched, record)
+                self._forget(watched)
+        except StaleRun:
+            record_stale(watched.run, action="supervise")
+            self._forget(watched)
+            return True
+        return more or record is not None
+
+    def _pass_on_intents(self) -> None:
+        tasks = Task.objects.filter(pk__in=[watched.run.task_id for watched in self._watched.values()])
+        asked = {task.pk: task for task in tasks if task.cancel_requested_at or task.is_held}
+        for watched in self._watched.values():
+            if watched.run.task_id in asked:
+                supervision.pass_on_intents(watched, asked[watched.run.task_id])
+
+    def _start(self, run: TaskRun) -> None:
+        with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
+            try:
+                directory = starting.start(run)
+            except StartFailed as error:
+                log.warning("run_not_started", code=error.code, error=str(error))
+                finish_run(run, ExitRecord(outcome="failed", code=error.code, message=str(error)))
+            except Conflict:
+                record_stale(run, action="start")
+            else:
+                self._watched[run.pk] = supervision.watch(run, directory)
+
+    def _forget(self, watched: Watch) -> None:
+        watched.close()
+        self._watched.pop(watched.run.pk, None)
+
+    def _batch(self) -> int:
+        left = planning.BATCH if self._starts_left is None else self._starts_left
+        return max(0, min(planning.BATCH, left))
+
+    def _is_exhausted(self) -> bool:
+        """Tell whether `max_runs` are started and ended."""
+        return self._starts_left is not None and self._starts_left <= 0 and not self._watched
+
+    def _is_idle(self) -> bool:
+        """Tell whether only people, or other schedulers, could bring more work."""
+        waiting = TaskRun.objects.filter(status__in=[RunStatus.QUEUED, RunStatus.RETRY_SCHEDULED], task__is_held=False)
+        landing_due = Task.objects.filter(approved_at__isnull=False, status=TaskStatus.REVIEW)
+        return not self._watched and not waiting.exists() and not landing_due.exists() and planning.next_due() is None
+
+    def _nap_s(self) -> float:
+        """Return how long to sleep at most: short while agents write, else until something comes due."""
+        beat = max(0.0, self._next_beat - time.monotonic())
+        due = planning.next_due()
+        longest = settings.POLL_S if self._watched else settings.TICK_S
+        return max(0.01, min(longest, beat, due if due is not None else longest))
+
+    def _tick_safely(self) -> bool:
+        """Tick; while the database is away claim nothing, let the agents work, and try again."""
+        close_old_connections()
+        try:
+            return self.tick()
+        except (OperationalError, InterfaceError) as error:
+            log.error("database_unavailable", error=str(error))
+            connection.close()
+            self._is_draining.wait(min(settings.TICK_S, 1.0))
+            return False
+
+    def _leave(self) -> None:
+        """Stop, leaving the agents to the next scheduler unless they are to stop as well."""
+        if self._stop_agents:
+            self._end_agents()
+        log.info("scheduler_stopped", owner=self._owner, agents_left=len(self._watched))
+        with contextlib.suppress(OperationalError, InterfaceError):
+            schedulers.leave(self._scheduler)
+        for watched in self._watched.values():
+            watched.close()
+
+    def _end_agents(self) -> None:
+        """Ask every runner to stop at a safe point and carry over how they ended."""
+        for watched in self._watched.values():
+            watched.directory.send("interrupt", {"reason": "scheduler stopped"})
+        deadline = time.monotonic() + 2 * settings.STOP_GRACE_S
+        while self._watched and time.monotonic() < deadline:
+            for watched in list(self._watched.values()):
+                self._look_after(watched)
+            threading.Event().wait(settings.POLL_S)
+        for watched in self._watched.values():
+            processes.end_processes(processes.tagged(watched.run.tag), settings.STOP_GRACE_S)
+
+    def drain(self) -> None:
+        """First call: stop claiming and leave. Second: stop the agents too."""
+        self._stop_agents = self._stop_agents or self._is_draining.is_set()
+        self._is_draining.set()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Drain on SIGTERM and SIGINT while the loop runs; the old handlers come back after it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        wanted = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.signal(number, lambda *_: self.drain()) for number in wanted]
+        try:
+            yield
+        finally:
+            for number, handler in zip(wanted, before, strict=True):
+                signal.signal(number, handler)

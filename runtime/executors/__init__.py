@@ -1,0 +1,1 @@
+"""Executors start runners: `local` on this host."""

@@ -1,0 +1,116 @@
+"""Land: approved work is merged into the project's base branch. Safe to repeat: what is merged is found merged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+from django.conf import settings
+
+from events import services as events
+from events import trace
+from inbox import services as inbox
+from inbox.states import ItemType
+from orchestration import git
+from orchestration.exceptions import Conflict
+from orchestration.models import Task
+from orchestration.services import comments
+from orchestration.services.tasks import move_task
+from orchestration.states import TaskStatus
+from runtime import merge, starting, workspace
+from runtime.models import TaskRun
+from runtime.states import RunStatus
+
+log = structlog.get_logger("bbb.runtime")
+
+
+def land_approved(*, actor: str) -> int:
+    """Land what is approved, oldest approval first; return how many tasks have moved."""
+    waiting = Task.objects.filter(approved_at__isnull=False).select_related("project").order_by("approved_at", "id")
+    return sum(_land(task, actor=actor) for task in waiting[:16])
+
+
+def _land(task: Task, *, actor: str) -> bool:
+    run = task.runs.filter(status=RunStatus.SUCCEEDED).order_by("-attempt").first()
+    if run is None:
+        return False
+    run.task = task
+    with trace.bound(run.trace_id, run_id=run.pk, task_id=task.pk, agent_id=run.agent_id):
+        try:
+            _merge(run, actor=actor)
+        except Conflict:
+            log.info("landing_overtaken", status=task.status)
+            return False
+        log.info("landed", status=task.status, merge_commit=run.merge_commit)
+    return True
+
+
+def _merge(run: TaskRun, *, actor: str) -> None:
+    project = run.task.project
+    try:
+        landed = merge.land(
+            Path(project.root_path),
+            branch=run.branch,
+            base_branch=project.base_branch,
+            landing_root=settings.BBB_HOME / "landing",
+            message=f"{run.task.title}\n\n{run.summary}\n\nTask: {run.task.key}, attempt {run.attempt}",
+        )
+    except merge.MergeConflict as conflict:
+        _send_back(run, conflict, actor=actor)
+    except (git.GitError, git.RepositoryInvalid) as error:
+        _ask_for_help(run, str(error), actor=actor)
+    else:
+        _done(run, landed.commit, actor=actor)
+        _clear_away(run)
+
+
+@events.unit_of_work()
+def _done(run: TaskRun, commit: str, *, actor: str) -> None:
+    move_task(run.task, TaskStatus.DONE, actor=actor, trace_id=run.trace_id, reason="merged")
+    TaskRun.objects.filter(pk=run.pk).update(merge_commit=commit)
+    run.merge_commit = commit
+
+
+@events.unit_of_work()
+def _send_back(run: TaskRun, conflict: merge.MergeConflict, *, actor: str) -> None:
+    """The base has moved on: the conflict is work for the agent that made the change."""
+    base = run.task.project.base_branch
+    comments.create_comment(
+        body=f"Your work conflicts with `{base}`, which has moved on, in: {', '.join(conflict.files)}.\n"
+        f"Run `git merge {base}` in your worktree, resolve the conflicts so that both changes hold, and commit.",
+        author=actor,
+        actor=actor,
+        task=run.task,
+        run_id=run.pk,
+    )
+    move_task(run.task, TaskStatus.TODO, actor=actor, trace_id=run.trace_id, reason="merge conflict")
+
+
+@events.unit_of_work()
+def _ask_for_help(run: TaskRun, message: str, *, actor: str) -> None:
+    """Git refuses for a reason no agent can mend."""
+    move_task(run.task, TaskStatus.BLOCKED, actor=actor, trace_id=run.trace_id, reason="cannot be merged")
+    inbox.ask(
+        ItemType.ALERT,
+        task=run.task,
+        title=f"Cannot be merged: {run.task.title}",
+        content=f"{message}\n\nThe branch {run.branch} holds the work. Mend the repository, then retry the task.",
+        dedupe_key=f"landing:{run.task_id}",
+        run_id=run.pk,
+        actor=actor,
+        trace_id=run.trace_id,
+    )
+
+
+def _clear_away(run: TaskRun) -> None:
+    """Remove the worktree of work that has landed. It is only tidying: a failure is logged, nothing more."""
+    try:
+        workspace.remove_worktree(
+            Path(run.task.project.root_path),
+            Path(run.workspace),
+            root=starting.worktrees_root(),
+            rescue_ref=f"refs/beebeebrain/rescue/{run.task.key}-{run.attempt}",
+            delete_branch=True,
+        )
+    except git.GitError as error:
+        log.warning("worktree_kept", workspace=run.workspace, error=str(error))

@@ -1,0 +1,120 @@
+"""Recover: what a dead scheduler left is adopted, finished or queued again. Recovery itself starts nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+
+from events import services as events
+from inbox import services as inbox
+from inbox.states import ItemType
+from runtime import leases, processes, slots, supervision
+from runtime.exceptions import StaleRun
+from runtime.hosts import host_id
+from runtime.models import SchedulerInstance, TaskRun
+from runtime.rundir import ExitRecord, RunDirectory
+from runtime.services.finishing import finish_run
+from runtime.services.moves import record_move, record_stale
+from runtime.starting import directory_of
+from runtime.states import RunStatus
+from runtime.supervision import Watch
+
+log = structlog.get_logger("bbb.runtime")
+
+
+def adopt_abandoned(*, owner: str) -> list[Watch]:
+    """Take over the runs of schedulers that are gone; answer those whose runner lives."""
+    adopted = []
+    for run in _abandoned(owner):
+        if run.status == RunStatus.RUNNING and run.host_id != host_id():
+            _ask_about_lost_host(run)
+        elif leases.take_over(run, owner=owner):
+            try:
+                watched = _settle(run)
+            except StaleRun:
+                record_stale(run, action="recover")
+                continue
+            adopted += [watched] if watched else []
+    return adopted
+
+
+def _abandoned(owner: str) -> list[TaskRun]:
+    """Return runs whose lease has expired, or whose scheduler on this host is provably dead."""
+    held = TaskRun.objects.holding_slots().exclude(owner=owner).select_related("task__project", "agent")
+    runs = list(held.order_by("id"))
+    dead = {scheduler.pk for scheduler in SchedulerInstance.objects.filter(pk__in={run.owner for run in runs}) if _is_dead(scheduler)}
+    now = leases.now()
+    return [run for run in runs if run.owner in dead or run.lease_until is None or run.lease_until < now]
+
+
+def _is_dead(scheduler: SchedulerInstance) -> bool:
+    """A process of this host is looked up; of another host nothing is known but its lease."""
+    if scheduler.host_id != host_id():
+        return False
+    return not processes.is_same_process(scheduler.pid, scheduler.pid_start_ticks, scheduler.boot_id)
+
+
+def _settle(run: TaskRun) -> Watch | None:
+    if run.status == RunStatus.QUEUED:
+        _release(run)
+        return None
+    directory = directory_of(run)
+    record = directory.exit()
+    started = directory.start()
+    if record is None and started is not None and _matches(run, directory):
+        log.info("run_adopted", run_id=run.pk, task_id=run.task_id, epoch=run.epoch, pid=started.pid)
+        return supervision.watch(run, directory)
+    if record is None and started is not None:
+        record = supervision.gone(run, directory)
+    if record is None:
+        finish_run(run, _never_started(run, directory))
+        return None
+    supervision.conclude(Watch(run=run, directory=directory), record)
+    return None
+
+
+def _matches(run: TaskRun, directory: RunDirectory) -> bool:
+    """Tell whether the process named in start.json still is that process, and keep its identity."""
+    started = directory.start()
+    if started is None or not processes.is_same_process(started.pid, started.start_ticks, started.boot_id):
+        return False
+    run.pid, run.pid_start_ticks, run.boot_id = started.pid, started.start_ticks, started.boot_id
+    TaskRun.objects.owned(run.owner).filter(pk=run.pk, epoch=run.epoch).update(
+        pid=started.pid, pid_start_ticks=started.start_ticks, boot_id=started.boot_id
+    )
+    return True
+
+
+def _never_started(run: TaskRun, directory: RunDirectory) -> ExitRecord:
+    """The scheduler died between the handshake and the runner's first word: nothing was done, nothing is spent."""
+    processes.end_processes(processes.tagged(run.tag), settings.STOP_GRACE_S)
+    return directory.exit() or ExitRecord(outcome="interrupted", code="never_started", session_id=run.session_id)
+
+
+@events.unit_of_work()
+def _release(run: TaskRun) -> None:
+    """Give a run that was claimed and not begun back to the queue."""
+    held = slots.lock_for(run)
+    released = TaskRun.objects.owned(run.owner).filter(pk=run.pk, epoch=run.epoch).update(owner="", lease_until=None)
+    if released:
+        slots.give_back(held)
+        run.owner = ""
+        record_move(run, before=RunStatus.QUEUED, actor="scheduler:recovery", reason="never_started")
+
+
+def _ask_about_lost_host(run: TaskRun) -> None:
+    """Nobody here can tell whether the agent on another host still works: keep it, and ask."""
+    if run.lease_until is None or leases.now() - run.lease_until < timedelta(seconds=10 * settings.LEASE_S):
+        return
+    inbox.ask(
+        ItemType.ALERT,
+        task=run.task,
+        title=f"Lost sight of a run: {run.task.title}",
+        content=f"Its host {run.host_id} has not been heard of. Start a scheduler there, or cancel the task.",
+        dedupe_key=f"lost-host:{run.pk}.{run.epoch}",
+        run_id=run.pk,
+        actor="scheduler:recovery",
+        trace_id=run.trace_id,
+    )

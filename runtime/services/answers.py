@@ -1,0 +1,47 @@
+"""Deliver answers: to the runner that waits for one, or, if it was parked, by resuming its session."""
+
+from __future__ import annotations
+
+from django.db.models import F
+from django.utils import timezone
+
+from events import services as events
+from inbox.models import InboxItem
+from orchestration.exceptions import Conflict
+from runtime.models import TaskRun
+from runtime.services.resuming import resume_run
+from runtime.starting import directory_of
+from runtime.states import ACTIVE, RunStatus
+
+
+def deliver_answers(*, owner: str) -> int:
+    """Pass on every answer that its run has not been told yet; return how many."""
+    return sum(_deliver(item, owner=owner) for item in InboxItem.objects.undelivered().order_by("id")[:100])
+
+
+@events.unit_of_work()
+def _deliver(item: InboxItem, *, owner: str) -> bool:
+    run = TaskRun.objects.select_related("task__project", "agent").filter(pk=item.run_id).first()
+    if run is None or run.status not in ACTIVE:
+        return _delivered(item)
+    if run.status == RunStatus.RUNNING and run.owner == owner and item.dedupe_key.startswith("ask:"):
+        # Written before the mark is committed: an answer told twice does no harm, one never told would.
+        directory_of(run).send(f"answer-{item.dedupe_key.rsplit(':', 1)[1]}", {"text": item.user_input})
+        return _delivered(item)
+    if run.status != RunStatus.INTERRUPTED:
+        return False
+    try:
+        with events.unit_of_work():
+            resume_run(run, prompt=_told(item), actor=item.resolver, reason="answered")
+    except Conflict:
+        return False
+    return _delivered(item)
+
+
+def _told(item: InboxItem) -> str:
+    return f"You asked: {item.content}\n\nThe answer: {item.user_input}"
+
+
+def _delivered(item: InboxItem) -> bool:
+    changes = {"delivered_at": timezone.now(), "version": F("version") + 1}
+    return bool(InboxItem.objects.filter(pk=item.pk, delivered_at__isnull=True).update(**changes))

@@ -1,0 +1,195 @@
+"""Finish: turn the way a start of a run ended into the next state of run, task and inbox, in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from django.utils import timezone
+
+from events import services as events
+from events import trace
+from inbox import services as inbox
+from inbox.states import ItemType
+from orchestration.models import Task
+from orchestration.services import comments
+from orchestration.services.tasks import move_task
+from orchestration.states import TaskStatus
+from runtime import leases, retries, slots
+from runtime.models import TaskRun
+from runtime.rundir import ExitRecord
+from runtime.services.claims import inherited
+from runtime.services.moves import move_run, record_move
+from runtime.services.resuming import resume_run
+from runtime.services.settling import settle_ledger, settled
+from runtime.states import RunStatus
+
+
+@events.unit_of_work()
+def finish_run(run: TaskRun, record: ExitRecord, *, head_commit: str = "") -> TaskRun:
+    """End this start of a run as its exit record says. Fenced: raises StaleRun when the start was superseded."""
+    actor = f"scheduler:{run.owner}"
+    held = slots.lock_for(run)
+    task = Task.objects.select_for_update().select_related("project").get(pk=run.task_id)
+    run.task = task
+    record = _honouring_intents(run, task, record)
+    _STAGES[record.outcome](run, task, record, actor, head_commit)
+    slots.give_back(held)
+    settle_ledger(run, record.usage)
+    return run
+
+
+def _honouring_intents(run: TaskRun, task: Task, record: ExitRecord) -> ExitRecord:
+    """What a person asked for decides, whatever the outcome was; only finished work outlives a pause."""
+    if task.cancel_requested_at is not None:
+        return replace(record, outcome="cancelled")
+    if task.is_held and record.outcome == "failed":
+        return replace(record, outcome="interrupted")
+    if record.code == "process_gone" and not task.is_held and retries.is_crash_loop(run):
+        message = f"The runner died {retries.CRASHES} times within {retries.CRASH_WINDOW}. See its stderr in {run.run_dir}."
+        return replace(record, outcome="failed", code="crash_loop", message=message)
+    if record.outcome == "cancelled":
+        # Nobody asked for it here: the run was stopped from outside.
+        return replace(record, outcome="interrupted")
+    return record
+
+
+def _end(run: TaskRun, to: RunStatus, record: ExitRecord, actor: str, **changes: object) -> None:
+    changes = {"session_id": record.session_id or run.session_id, **changes}
+    if to != RunStatus.INTERRUPTED:
+        changes["ended_at"] = timezone.now()
+    reason = record.code or record.outcome
+    move_run(run, to, actor=actor, reason=reason, fence=True, **settled(record.usage), **changes)
+
+
+def _succeed(run: TaskRun, task: Task, record: ExitRecord, actor: str, head_commit: str) -> None:
+    _end(run, RunStatus.SUCCEEDED, record, actor, summary=record.message, head_commit=head_commit)
+    comments.mark_addressed(task)
+    approved_at = timezone.now() if task.project.auto_approve and record.outcome == "finished" else None
+    move_task(task, TaskStatus.REVIEW, actor=actor, trace_id=run.trace_id, approved_at=approved_at, is_held=False)
+    if approved_at is None:
+        without = "The agent ended without a report; read the diff with care.\n\n"
+        inbox.ask(
+            ItemType.TASK_COMPLETED,
+            task=task,
+            title=f"Review: {task.title}",
+            content=(without if record.outcome == "unreported" else "") + record.message,
+            dedupe_key=f"review:{task.pk}",
+            run_id=run.pk,
+            actor=actor,
+            trace_id=run.trace_id,
+        )
+
+
+def _block(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: str) -> None:
+    """The agent cannot go on by itself: its session waits for what a person says."""
+    _end(run, RunStatus.INTERRUPTED, record, actor, summary=record.message)
+    move_task(task, TaskStatus.BLOCKED, actor=actor, trace_id=run.trace_id, reason=record.message or "blocked")
+    inbox.ask(
+        ItemType.AWAIT_USER_INPUT,
+        task=task,
+        title=f"Blocked: {task.title}",
+        content=record.message,
+        dedupe_key=f"block:{run.pk}.{run.epoch}",
+        run_id=run.pk,
+        actor=actor,
+        trace_id=run.trace_id,
+    )
+
+
+def _park(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: str) -> None:
+    """A question outlived its wait: free the slot; the answer, whenever it comes, resumes the session."""
+    _end(run, RunStatus.INTERRUPTED, record, actor)
+    move_task(task, TaskStatus.BLOCKED, actor=actor, trace_id=run.trace_id, reason="waiting for an answer")
+    # The answer may have been given in the moment the runner stopped waiting: then it was never read.
+    item = task.items.filter(dedupe_key=ask_key(run, record.message)).first()
+    if item is not None and item.resolution == "answered":
+        resume_run(run, prompt=item.user_input, actor=actor, reason="answered")
+
+
+def _interrupt(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: str) -> None:
+    """Stopped at a safe point: blocked if a person paused it, else queued again at once."""
+    _end(run, RunStatus.INTERRUPTED, record, actor)
+    if task.is_held:
+        move_task(task, TaskStatus.BLOCKED, actor=actor, trace_id=run.trace_id, reason="paused", is_held=False)
+        return
+    move_run(run, RunStatus.QUEUED, actor=actor, reason="interrupted", prompt=run.prompt)
+
+
+def _cancel(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: str) -> None:
+    _end(run, RunStatus.CANCELLED, record, actor)
+    move_task(task, TaskStatus.CANCELLED, actor=actor, trace_id=run.trace_id, reason="cancelled", is_held=False)
+    inbox.close_obsolete(task, actor=actor)
+    alert_dependents(task, run, actor=actor)
+
+
+def _fail(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: str) -> None:
+    _end(run, RunStatus.FAILED, record, actor, error_code=record.code, error_message=record.message)
+    delay_s = retries.delay_s(run, record)
+    if delay_s is not None:
+        _schedule_retry(run, delay_s, actor)
+        return
+    move_task(task, TaskStatus.FAILED, actor=actor, trace_id=run.trace_id, reason=record.code)
+    inbox.close_obsolete(task, actor=actor, item_types={ItemType.AWAIT_USER_INPUT})
+    inbox.ask(
+        ItemType.ALERT,
+        task=task,
+        title=f"Failed: {task.title}",
+        content=f"{record.code}: {record.message}",
+        dedupe_key=f"failed:{task.pk}",
+        run_id=run.pk,
+        actor=actor,
+        trace_id=run.trace_id,
+    )
+    alert_dependents(task, run, actor=actor)
+
+
+def _schedule_retry(run: TaskRun, delay_s: float, actor: str) -> None:
+    """Make the next attempt wait for its time: a row of its own, with its own cost and log."""
+    following = TaskRun.objects.create(
+        task=run.task,
+        agent=run.agent,
+        attempt=run.attempt + 1,
+        retry_of=run,
+        status=RunStatus.RETRY_SCHEDULED,
+        idempotency_key=f"task-{run.task_id}-attempt-{run.attempt + 1}",
+        trace_id=trace.new(),
+        next_retry_at=leases.now() + timedelta(seconds=delay_s),
+        prompt=run.prompt,
+        **inherited(run, run.agent),
+    )
+    record_move(following, before="", actor=actor, reason=run.error_code)
+
+
+def alert_dependents(task: Task, run: TaskRun | None, *, actor: str) -> None:
+    """Say that tasks stay put because what they wait for will not be done. The person decides."""
+    waiting = task.dependents.exclude(task__status=TaskStatus.CANCELLED).count()
+    if not waiting:
+        return
+    inbox.ask(
+        ItemType.ALERT,
+        task=task,
+        title=f"{waiting} waiting for: {task.title}",
+        content=f"The task is {task.status}, so {waiting} task(s) that depend on it will not start. "
+        "Retry it, or remove the dependency.",
+        dedupe_key=f"dependents:{task.pk}",
+        run_id=run.pk if run else None,
+        actor=actor,
+    )
+
+
+def ask_key(run: TaskRun, ask_id: str) -> str:
+    """Return the dedupe key of one question of a run."""
+    return f"ask:{run.pk}:{ask_id}"
+
+
+_STAGES = {
+    "finished": _succeed,
+    "unreported": _succeed,
+    "blocked": _block,
+    "parked": _park,
+    "interrupted": _interrupt,
+    "cancelled": _cancel,
+    "failed": _fail,
+}
+

@@ -1,0 +1,71 @@
+"""Slots: how many runs at once, over everything, per project and per agent.
+
+Every transaction that changes slots takes their rows first, in key order; on SQLite the write lock does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.db.models import F
+
+from orchestration.models import Agent, Project
+from runtime.models import Slot, TaskRun
+
+GLOBAL = "global"
+
+
+def project_key(project_id: int) -> str:
+    return f"project:{project_id}"
+
+
+def agent_key(agent_id: int) -> str:
+    return f"agent:{agent_id}"
+
+
+def keys(project_id: int, agent_id: int) -> list[str]:
+    """Return the keys one run counts against."""
+    return [agent_key(agent_id), GLOBAL, project_key(project_id)]
+
+
+def caps(project: Project, agent: Agent) -> dict[str, int]:
+    """Return the caps in force for one run's keys."""
+    return {
+        GLOBAL: settings.MAX_PARALLEL_RUNS,
+        project_key(project.pk): project.max_parallel_runs,
+        agent_key(agent.pk): agent.max_parallel_runs,
+    }
+
+
+def lock(caps_: dict[str, int]) -> dict[str, Slot]:
+    """Lock the slots of these keys, made or brought to their cap where needed, and return them by key."""
+    Slot.objects.bulk_create([Slot(key=key, cap=cap) for key, cap in sorted(caps_.items())], ignore_conflicts=True)
+    locked = {slot.key: slot for slot in Slot.objects.select_for_update().filter(key__in=caps_).order_by("key")}
+    for key, slot in locked.items():
+        if slot.cap != caps_[key]:
+            slot.cap = caps_[key]
+            slot.save(update_fields=["cap"])
+    return locked
+
+
+def take(slots: dict[str, Slot], wanted: Iterable[str]) -> bool:
+    """Take one of each wanted slot, or none: False when one is full. The slots are locked by the caller."""
+    chosen = [slots[key] for key in wanted]
+    if any(slot.running >= slot.cap for slot in chosen):
+        return False
+    for slot in chosen:
+        slot.running += 1
+    Slot.objects.filter(key__in=[slot.key for slot in chosen]).update(running=F("running") + 1)
+    return True
+
+
+def lock_for(run: TaskRun) -> list[str]:
+    """Lock the slots a run counts against, and return their keys."""
+    wanted = keys(run.task.project_id, run.agent_id)
+    return list(Slot.objects.select_for_update().filter(key__in=wanted).order_by("key").values_list("key", flat=True))
+
+
+def give_back(held: list[str]) -> None:
+    """Free one of each slot. The slots are locked by the caller."""
+    Slot.objects.filter(key__in=held).update(running=F("running") - 1)

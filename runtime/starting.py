@@ -1,0 +1,126 @@
+"""Start: a claimed run becomes a process. Nothing here happens inside a transaction but the handshake."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db.models import Sum
+from django.utils import timezone
+
+from llm import operator_settings
+from orchestration import git
+from orchestration.limits import Limits
+from runtime import briefs, workspace
+from runtime.exceptions import StartFailed
+from runtime.executors import local
+from runtime.hosts import host_id
+from runtime.models import TaskRun
+from runtime.processes import boot_id, start_ticks
+from runtime.rundir import RunDirectory, RunDirectoryExists, RunRequest
+from runtime.services.moves import move_run, write_fenced
+from runtime.states import RunStatus
+
+log = structlog.get_logger("bbb.runtime")
+
+
+def directory_of(run: TaskRun) -> RunDirectory:
+    """Return the run directory of this start of the run, whether it is there or not."""
+    return RunDirectory(settings.BBB_HOME / "runs" / run.tag)
+
+
+def worktrees_root() -> Path:
+    """Return the folder that holds every worktree of ours."""
+    root: Path = settings.BBB_HOME / "worktrees"
+    return root
+
+
+def start(run: TaskRun) -> RunDirectory:
+    """Start a run that this scheduler has claimed.
+
+    The handshake `queued → running` comes first: whoever loses it starts nothing. Raises StaleRun there, and
+    StartFailed with a failure code for everything after it.
+    """
+    move_run(
+        run,
+        RunStatus.RUNNING,
+        actor=f"scheduler:{run.owner}",
+        fence=True,
+        started_at=run.started_at or timezone.now(),
+        host_id=host_id(),
+        boot_id=boot_id(),
+        run_dir=str(directory_of(run).path),
+        log_offset=0,
+    )
+    environment = _environment(run)
+    is_fresh = _prepare_worktree(run)
+    try:
+        directory = RunDirectory.create(directory_of(run).path, _request(run, is_fresh=is_fresh))
+        pid = local.launch(directory.path, environment)
+    except RunDirectoryExists:
+        raise StartFailed("protocol", f"The run directory {run.tag} exists already.") from None
+    except OSError as error:
+        raise StartFailed("crashed", f"The runner could not be started: {error}.") from None
+    write_fenced(run, pid=pid, pid_start_ticks=start_ticks(pid))
+    log.info("run_started", run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id, epoch=run.epoch, pid=pid)
+    return directory
+
+
+def _environment(run: TaskRun) -> dict[str, str]:
+    try:
+        found = operator_settings.client_environment(dict(os.environ), provider=run.agent.provider)
+    except operator_settings.OperatorSettingsError as error:
+        raise StartFailed(error.code, str(error)) from None
+    return found | {"BBB_RUN": run.tag}
+
+
+def _prepare_worktree(run: TaskRun) -> bool:
+    """Make the run's worktree, or find it; tell whether it is new."""
+    project = run.task.project
+    path = Path(run.workspace) if run.workspace else worktrees_root() / project.slug / run.task.key
+    is_fresh = not path.exists()
+    try:
+        worktree = workspace.add_worktree(
+            Path(project.root_path),
+            path=path,
+            branch=run.branch or f"bbb/{run.task.key}",
+            base_branch=project.base_branch,
+        )
+    except (git.GitError, git.RepositoryInvalid) as error:
+        raise StartFailed("workspace_failed", str(error)) from None
+    write_fenced(run, workspace=str(path), branch=worktree.branch, base_commit=worktree.base_commit)
+    return is_fresh
+
+
+def _request(run: TaskRun, *, is_fresh: bool) -> RunRequest:
+    task, agent, limits = run.task, run.agent, Limits.parse(run.task.limits)
+    spent = TaskRun.objects.filter(session_id=run.session_id).aggregate(sum=Sum("cost_usd"))["sum"]
+    wanted: dict[str, Any] = {
+        "run_id": run.pk,
+        "epoch": run.epoch,
+        "task_id": task.pk,
+        "trace_id": run.trace_id,
+        "provider": agent.provider,
+        "model": agent.model,
+        "prompt": briefs.prompt(run),
+        "system_append": briefs.system_append(run),
+        "workspace": run.workspace,
+        "session_id": run.session_id or str(uuid.uuid4()),
+        "is_resumed": bool(run.session_id),
+        "setup_command": task.project.setup_command if is_fresh else "",
+        "checks": briefs.checks(task),
+        "permission_mode": agent.permission_mode,
+        "allowed_tools": agent.enabled_tools,
+        "max_turns": min(agent.max_turns, limits.turns or agent.max_turns),
+        "max_cost_usd": float(run.cost_cap_usd or 0),
+        "session_cost_usd": float(spent or 0) if run.session_id else 0.0,
+        "timeout_s": min(float(agent.timeout_s), (limits.minutes or float("inf")) * 60),
+        "idle_timeout_s": settings.IDLE_TIMEOUT_S,
+        "ask_wait_s": settings.ASK_WAIT_S,
+        "max_check_rounds": settings.MAX_CHECK_ROUNDS,
+    }
+    return RunRequest(**wanted)

@@ -1,0 +1,221 @@
+"""Supervise: carry what a runner wrote into the database, pass on what people asked for, notice the end."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+from events import services as events
+from events import trace
+from events.states import EventType
+from inbox import services as inbox
+from inbox.states import ItemType
+from orchestration import git
+from orchestration.models import Task
+from runtime import processes, workspace
+from runtime.models import RunLog, TaskRun
+from runtime.rundir import ExitRecord, RunDirectory, Usage
+from runtime.services.finishing import ask_key, finish_run
+from runtime.services.moves import write_fenced
+
+log = structlog.get_logger("bbb.runtime")
+
+# Lines carried over in one transaction.
+BATCH = 500
+
+
+@dataclass
+class Watch:
+    """A run under supervision by this process."""
+
+    run: TaskRun
+    directory: RunDirectory
+    pidfd: int | None = None
+    asked: set[str] = field(default_factory=set)
+    """Which control messages were sent."""
+    asked_at: float = 0.0
+    misses: int = 0
+
+    def close(self) -> None:
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+
+
+def watch(run: TaskRun, directory: RunDirectory) -> Watch:
+    """Begin to supervise a run, just started or adopted."""
+    opened = processes.open_pidfd(run.pid, run.pid_start_ticks) if run.pid and run.pid_start_ticks else None
+    return Watch(run=run, directory=directory, pidfd=opened)
+
+
+def follow(watched: Watch) -> bool:
+    """Carry the next lines over; True when there may be more. Raises StaleRun."""
+    run = watched.run
+    batch = list(islice(watched.directory.lines(run.log_offset), BATCH))
+    if not batch:
+        return False
+    with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
+        _carry_over(run, batch)
+    return len(batch) == BATCH
+
+
+@events.unit_of_work()
+def _carry_over(run: TaskRun, batch: list[tuple[dict[str, Any], int]]) -> None:
+    first, lines = run.log_seq + 1, [line for line, _ in batch]
+    offset, seq = run.log_offset, run.log_seq
+    try:
+        write_fenced(run, log_offset=batch[-1][1], log_seq=seq + len(lines))
+        RunLog.objects.bulk_create(
+            RunLog(run=run, seq=number, at=datetime.fromisoformat(line["at"]), kind=line["kind"], body=line["body"])
+            for number, line in enumerate(lines, start=first)
+        )
+        for line in lines:
+            _react(run, line)
+        _report_progress(run, lines)
+    except BaseException:
+        run.log_offset, run.log_seq = offset, seq  # as the transaction leaves them
+        raise
+
+
+def _react(run: TaskRun, line: dict[str, Any]) -> None:
+    """Do what a line asks for beyond being kept."""
+    body = line["body"]
+    match line["kind"], body.get("type"):
+        case "system", "session":
+            write_fenced(run, session_id=body["session_id"])
+        case "system", "ask":
+            inbox.ask(
+                ItemType.AWAIT_USER_INPUT,
+                task=run.task,
+                title=f"Question: {run.task.title}",
+                content=body["question"],
+                options=body.get("options") or [],
+                dedupe_key=ask_key(run, body["ask_id"]),
+                run_id=run.pk,
+                actor=f"agent:{run.agent_id}",
+                trace_id=run.trace_id,
+            )
+        case "system", "permission_denied":
+            events.append(
+                EventType.TOOL_COMMAND_AUDIT,
+                project_id=run.task.project_id,
+                task_id=run.task_id,
+                run_id=run.pk,
+                actor=f"agent:{run.agent_id}",
+                trace_id=run.trace_id,
+                tool=str(body.get("tool_name", "")),
+                outcome="denied",
+                reason=str(body.get("message", "")),
+            )
+
+
+def _report_progress(run: TaskRun, lines: list[dict[str, Any]]) -> None:
+    """Tell the stream where the run is: one event a batch, whatever the flood of lines."""
+    last = lines[-1]
+    usage = next((line["body"] for line in reversed(lines) if line["body"].get("type") == "usage"), {})
+    events.append(
+        EventType.RUN_PROGRESS,
+        project_id=run.task.project_id,
+        task_id=run.task_id,
+        run_id=run.pk,
+        actor=f"agent:{run.agent_id}",
+        trace_id=run.trace_id,
+        epoch=run.epoch,
+        seq=run.log_seq,
+        kind=last["kind"],
+        text=_gist(last["body"])[:500],
+        turns=usage.get("turns", 0),
+        token_out=usage.get("token_out", 0),
+        cost_usd=usage.get("cost_usd", 0.0),
+    )
+
+
+def _gist(body: dict[str, Any]) -> str:
+    for name in ("text", "name", "summary", "question", "reason", "command", "type"):
+        if body.get(name):
+            return str(body[name])
+    return ""
+
+
+def ended(watched: Watch) -> ExitRecord | None:
+    """Return how the run ended, or None while its process is alive.
+
+    A process that is gone without an exit record was killed: two looks in a row confirm it.
+    """
+    if record := watched.directory.exit():
+        return record
+    if _is_alive(watched):
+        watched.misses = 0
+        return None
+    watched.misses += 1
+    return None if watched.misses < 2 else gone(watched.run, watched.directory)
+
+
+def _is_alive(watched: Watch) -> bool:
+    run = watched.run
+    if not run.pid or run.pid_start_ticks is None:
+        return False
+    return processes.is_same_process(run.pid, run.pid_start_ticks, run.boot_id)
+
+
+def gone(run: TaskRun, directory: RunDirectory) -> ExitRecord:
+    """Clear up after a start whose runner is dead, and return what it leaves: the session and what was used."""
+    processes.end_processes(processes.tagged(run.tag), settings.STOP_GRACE_S)
+    usage: dict[str, Any] = {}
+    for line, _ in directory.lines():
+        if line["body"].get("type") == "usage":
+            usage = {name: value for name, value in line["body"].items() if name != "type"}
+    return ExitRecord(
+        outcome="interrupted", code="process_gone", session_id=run.session_id, usage=Usage(**usage)
+    )
+
+
+def conclude(watched: Watch, record: ExitRecord) -> None:
+    """Carry the rest over, keep the work, and finish the run. Raises StaleRun."""
+    run = watched.run
+    with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
+        while follow(watched):
+            pass
+        head = ""
+        if record.outcome in {"finished", "unreported"}:
+            record, head = _kept(run, record)
+        finish_run(run, record, head_commit=head)
+        log.info("run_finished", outcome=record.outcome, code=record.code, status=run.status, cost_usd=record.usage.cost_usd)
+
+
+def _kept(run: TaskRun, record: ExitRecord) -> tuple[ExitRecord, str]:
+    """Commit what the agent left uncommitted."""
+    message = f"{run.task.title}\n\n{record.message}\n\nTask: {run.task.key}, attempt {run.attempt}"
+    try:
+        return record, workspace.commit_all(Path(run.workspace), message=message, author_name=run.agent.name)
+    except git.GitError as error:
+        failed = ExitRecord(
+            outcome="failed",
+            code="commit_failed",
+            message=str(error),
+            session_id=record.session_id,
+            usage=record.usage,
+        )
+        return failed, ""
+
+
+def pass_on_intents(watched: Watch, task: Task) -> None:
+    """Ask the runner to stop when a person wants the task cancelled or paused; end it if it does not listen."""
+    name = "cancel" if task.cancel_requested_at else "interrupt" if task.is_held else ""
+    if not name:
+        return
+    if name not in watched.asked:
+        watched.directory.send(name, {"reason": name})
+        watched.asked.add(name)
+        watched.asked_at = time.monotonic()
+    elif name == "cancel" and time.monotonic() - watched.asked_at > 2 * settings.STOP_GRACE_S:
+        log.warning("run_does_not_stop", run_id=watched.run.pk)
+        processes.end_processes(processes.tagged(watched.run.tag), settings.STOP_GRACE_S)
