@@ -1,0 +1,64 @@
+"""Rows for tests: defaults, and what the test says about them."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from orchestration.models import Agent, Project, Task
+from orchestration.services import agents, projects, tasks
+from orchestration.states import TaskStatus
+
+_numbers = itertools.count(1)
+ACTOR = "user:owner"
+
+
+def make_repository(path: Path, files: dict[str, str] | None = None) -> Path:
+    """Make a git repository with one commit on `main`."""
+    path.mkdir(parents=True, exist_ok=True)
+    for name, text in (files or {"README.md": "Hello\n"}).items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text)
+    git(path, "init", "-q", "-b", "main")
+    git(path, "add", "-A")
+    git(path, "commit", "-q", "-m", "Begin")
+    return path
+
+
+def git(path: Path, *args: str) -> str:
+    """Run git as a person would, with an identity and none of the machine's configuration."""
+    identity = ["-c", "user.name=Owner", "-c", "user.email=owner@example.org"]
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    done = subprocess.run(
+        ["git", *identity, *args], cwd=path, env=environment, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def make_project(root: Path, **fields: Any) -> Project:
+    """Create a project for a fresh repository at `root`, or for the one that is there."""
+    if not (root / ".git").exists():
+        make_repository(root)
+    number = next(_numbers)
+    return projects.create_project(**{"name": f"Hive {number}", "root_path": str(root), "actor": ACTOR} | fields)
+
+
+def make_agent(project: Project, **fields: Any) -> Agent:
+    """Create an agent of the no-op provider."""
+    return agents.create_agent(
+        project, **{"name": f"Bee {next(_numbers)}", "provider": "noop", "actor": ACTOR} | fields
+    )
+
+
+def make_task(project: Project, **fields: Any) -> Task:
+    """Create a task."""
+    return tasks.create_task(project, **{"title": f"Task {next(_numbers)}", "actor": ACTOR} | fields)
+
+
+def set_status(task: Task, status: TaskStatus) -> Task:
+    """Put a task into a status without a move, as a test's starting point."""
+    Task.objects.filter(pk=task.pk).update(status=status)
+    task.refresh_from_db()
+    return task
