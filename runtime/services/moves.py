@@ -27,15 +27,16 @@ def move_run(
     rows = TaskRun.objects.filter(pk=run.pk, status=before, status__in=sources(to), epoch=run.epoch)
     if fence:
         rows = rows.filter(owner=run.owner)
-    held_by = run.owner
     settled: dict[str, Any] = {"next_retry_at": None}
     if to in FINAL or to == RunStatus.INTERRUPTED:
         settled |= {"owner": "", "lease_until": None}
     moved = rows.update(status=to, version=F("version") + 1, **{**settled, **changes})
     epoch = run.epoch
     run.refresh_from_db()
+    if not moved and (fence or run.epoch != epoch):
+        raise StaleRun(None, status=run.status, epoch=run.epoch)
     if not moved:
-        raise _refusal(run, to, epoch, held_by if fence else run.owner)
+        raise InvalidTransition(f"Run {run.pk} is {run.status}; it cannot become {to}.", status=run.status)
     record_move(run, before=before, actor=actor, reason=reason)
     return run
 
@@ -82,9 +83,3 @@ def record_stale(run: TaskRun, *, action: str) -> None:
         owner=run.owner,
         action=action,
     )
-
-
-def _refusal(run: TaskRun, to: RunStatus, epoch: int, owner: str) -> StaleRun | InvalidTransition:
-    if run.epoch != epoch or run.owner != owner:
-        return StaleRun(None, status=run.status, epoch=run.epoch)
-    return InvalidTransition(f"Run {run.pk} is {run.status}; it cannot become {to}.", status=run.status)
