@@ -21,9 +21,8 @@ class SecondHost(Exception):
 
 def register() -> SchedulerInstance:
     """Enter this process as a scheduler. Raises SecondHost."""
+    refuse_second_host()
     now = leases.now()
-    if connection.vendor == "sqlite":
-        _refuse_second_host()
     return SchedulerInstance.objects.create(
         id=uuid.uuid4().hex,
         host_id=host_id(),
@@ -65,7 +64,10 @@ def seen_lately() -> bool:
     return SchedulerInstance.objects.filter(heartbeat_at__gte=since).exists()
 
 
-def _refuse_second_host() -> None:
+def refuse_second_host() -> None:
+    """Raise SecondHost if a scheduler of another host works on this SQLite file."""
+    if connection.vendor != "sqlite":
+        return
     since = leases.now() - timedelta(seconds=3 * settings.LEASE_S)
     if SchedulerInstance.objects.filter(heartbeat_at__gte=since).exclude(host_id=host_id()).exists():
         raise SecondHost(SecondHost.__doc__)
