@@ -1,0 +1,105 @@
+"""`python -m runtime.runner RUN_DIR`: own one run, from its start.json to its exit.json."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from llm.operator_settings import plain_environment
+from runtime import processes
+from runtime.rundir import ExitRecord, RunDirectory, StartRecord, Usage
+from runtime.runner.journal import Journal
+from runtime.runner.logs import configure
+from runtime.runner.session import Session
+from runtime.runner.state import Ending, RunState
+from security.redaction import redact
+
+log = structlog.get_logger("bbb.runtime")
+
+TAG = "BBB_RUN"
+# How long what is left of a run may take to end by itself.
+GRACE_S = 3.0
+
+
+def main(argv: list[str]) -> int:
+    """Run the run. Returns 0 whenever exit.json was written, else 2."""
+    if len(argv) != 1:
+        sys.stderr.write("usage: python -m runtime.runner RUN_DIR\n")
+        return 2
+    directory = RunDirectory(Path(argv[0]).resolve())
+    try:
+        request = directory.request()
+    except (OSError, ValueError, TypeError) as error:
+        sys.stderr.write(f"{directory.path}: no usable request.json: {error}\n")
+        return 2
+    processes.become_subreaper()
+    directory.write_start(_identity())
+    configure(trace_id=request.trace_id, run_id=request.run_id, task_id=request.task_id)
+    with Journal(directory.events_path) as journal:
+        state = RunState(request=request, directory=directory, journal=journal)
+        ending = _outcome(state)
+        directory.write_exit(_record(state, ending))
+    log.info("runner_ended", outcome=ending.outcome, code=ending.code)
+    return 0
+
+
+def _identity() -> StartRecord:
+    pid = os.getpid()
+    ticks = processes.start_ticks(pid)
+    return StartRecord(pid=pid, start_ticks=ticks or 0, boot_id=processes.boot_id(), pgid=os.getpgid(pid))
+
+
+def _outcome(state: RunState) -> Ending:
+    """Do the run. Whatever goes wrong in here is an ending too, never silence."""
+    try:
+        return asyncio.run(_run(state))
+    except Exception as error:
+        log.exception("runner_failed")
+        message = redact(f"{type(error).__name__}: {error}")
+        return Ending(outcome="failed", code="protocol", message=message)
+
+
+async def _run(state: RunState) -> Ending:
+    stop = Ending(outcome="interrupted", message="The runner was asked to end.")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, state.end, stop)
+    environment = plain_environment(os.environ)
+    if TAG in os.environ:
+        environment[TAG] = os.environ[TAG]
+    log.info("runner_started", provider=state.request.provider, epoch=state.request.epoch)
+    try:
+        return await Session(state, environment=environment).run()
+    finally:
+        await asyncio.to_thread(_end_all)
+
+
+def _end_all() -> None:
+    """Leave nothing of the run alive: children, what they left to us, and what hides behind the tag."""
+    own = os.getpid()
+    tag = os.environ.get(TAG)
+    left = {*processes.descendants(own), *(processes.tagged(tag) if tag else ())} - {own}
+    if left:
+        processes.end_processes(sorted(left), GRACE_S)
+
+
+def _record(state: RunState, ending: Ending) -> ExitRecord:
+    return ExitRecord(
+        outcome=ending.outcome,
+        code=ending.code,
+        message=redact(ending.message),
+        retry_after_s=ending.retry_after_s,
+        session_id=state.session_id,
+        usage=Usage(**asdict(state.usage)),
+        ended_at=datetime.now(UTC).isoformat(),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

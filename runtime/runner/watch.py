@@ -1,0 +1,49 @@
+"""Watch over a run: what the scheduler left in `control/`, and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from runtime.runner.state import Ending, RunState
+
+POLL_S = 0.1
+# How long an agent that has reported may take to end its turn.
+REPORTED_S = 60.0
+
+
+async def watch(state: RunState) -> None:
+    """Stop the run when somebody asks for it or its time is over. Ends when the run does."""
+    while state.ending is None:
+        ending = _asked(state) or _overdue(state, time.monotonic())
+        if ending is not None:
+            state.end(ending)
+            return
+        await asyncio.sleep(POLL_S)
+
+
+def _asked(state: RunState) -> Ending | None:
+    if state.directory.received("cancel") is not None:
+        return Ending(outcome="cancelled")
+    interrupt = state.directory.received("interrupt")
+    return None if interrupt is None else Ending(outcome="interrupted", message=str(interrupt.get("reason", "")))
+
+
+def _overdue(state: RunState, now: float) -> Ending | None:
+    request = state.request
+    if state.asks:
+        return None
+    if now - state.started > request.timeout_s:
+        return _timeout(f"The run took longer than {request.timeout_s:.0f} s.")
+    if state.holds:
+        return None
+    silence = now - state.heard
+    if state.report is not None and silence > REPORTED_S:
+        return state.report
+    if silence > request.idle_timeout_s:
+        return _timeout(f"The agent said nothing for {request.idle_timeout_s:.0f} s.")
+    return None
+
+
+def _timeout(message: str) -> Ending:
+    return Ending(outcome="failed", code="timeout", message=message)
