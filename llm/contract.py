@@ -185,6 +185,8 @@ class ToolHandlers:
     """`(reason, what_would_unblock)`: the agent cannot go on."""
     ask: Callable[[str, list[str]], Awaitable[ToolAnswer]]
     """`(question, options)`: a person has to decide; comes back with the answer."""
+    is_over: Callable[[], bool]
+    """Whether the turn is to end after the tool call that has just been answered."""
 
 
 PermissionPolicy = Callable[[str, Mapping[str, Any]], Awaitable[str | None]]

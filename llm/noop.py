@@ -94,8 +94,9 @@ class NoopClient:
         try:
             last = ("silent", "") if self._is_silent else ("finish", "Nothing to do.")
             for verb, rest in [*script, last]:
-                if ending := await self._do(verb, rest):
-                    self._say(ending)
+                ending = await self._do(verb, rest)
+                if ending is not None or self._handlers.is_over():
+                    self._say(ending or TurnEnded(text="The turn is over."))
                     return
         except (OSError, ValueError) as error:
             self._say(TurnEnded(failure=Failure(code="invalid_request", message=str(error))))

@@ -28,7 +28,7 @@ class Reports:
 
     def handlers(self) -> ToolHandlers:
         """Return what the client calls."""
-        return ToolHandlers(finish=self.finish, block=self.block, ask=self.ask)
+        return ToolHandlers(finish=self.finish, block=self.block, ask=self.ask, is_over=lambda: self._state.is_over)
 
     async def finish(self, summary: str, evidence: str) -> ToolAnswer:
         """Run the checks; the work is finished when they pass, else their output goes back to the agent."""
@@ -62,10 +62,8 @@ class Reports:
         with self._state.hold_for_person():
             answer = await self._answer(ask_id)
         if answer is None:
-            self._state.end(Ending(outcome="parked", message=ask_id))
-            # No result: the call is cut off with the turn, and the answer resumes the session as its next prompt.
-            await asyncio.Event().wait()
-        assert answer is not None
+            self._state.accept(Ending(outcome="parked", message=ask_id))
+            return ToolAnswer(text="Nobody has answered yet. End your turn now; the answer will be your next prompt.")
         self._state.journal.system("answer", ask_id=ask_id)
         return ToolAnswer(text=answer)
 
@@ -87,7 +85,7 @@ class Reports:
         left = self._state.request.max_check_rounds - self._rounds
         self._rounds += 1
         if left <= 0:
-            self._state.end(Ending(outcome="failed", code="checks_failed", message=said))
+            self._state.accept(Ending(outcome="failed", code="checks_failed", message=said))
             return ToolAnswer(text=f"These checks still fail:\n\n{said}", is_error=True)
         advice = f"Mend it, then call finish_task again ({left} more tries)."
         return ToolAnswer(text=f"Not finished yet. These checks fail:\n\n{said}\n\n{advice}", is_error=True)
