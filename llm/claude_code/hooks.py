@@ -14,7 +14,7 @@ from llm.contract import PermissionDenied, PermissionPolicy, ToolHandlers, Updat
 log = structlog.get_logger("bbb.llm")
 
 _TIMEOUT_S = 60.0
-_STOP = "The turn ends here."
+_STOP = "the report was taken; the next prompt is what has been said to it"
 
 
 def build(

@@ -41,6 +41,8 @@ from llm.contract import (
 
 # The model of what the client says in the agent's place, such as "API Error: …".
 _SYNTHETIC = "<synthetic>"
+# A deny rule on a file is the one refusal that the client reports nowhere but in the result.
+_DENIED = "denied by your permission settings"
 _INCIDENTS = {"hook_callback_failed", "hook_no_verdict"}
 
 
@@ -54,6 +56,8 @@ class Translator:
     _error: str = ""
     _limit_resets_at: float | None = None
     _unpriced: set[str] = field(default_factory=set)
+    _calls: dict[str, str] = field(default_factory=dict)
+    """Names of the tools called, by the id of the call, until their results come."""
 
     def updates(self, message: Message) -> Iterator[Update]:
         """Yield what a message means; a TurnEnded for a result."""
@@ -61,7 +65,9 @@ class Translator:
             case AssistantMessage():
                 yield from self._assistant(message)
             case UserMessage(content=list(blocks)):
-                yield from (_tool_result(block) for block in blocks if isinstance(block, ToolResultBlock))
+                for block in blocks:
+                    if isinstance(block, ToolResultBlock):
+                        yield from self._tool_result(block)
             case ResultMessage():
                 yield from self._result(message)
             case SystemMessage():
@@ -78,12 +84,19 @@ class Translator:
             yield SystemNote(text="\n".join(texts))
             return
         said = [update for block in message.content if (update := _block(block)) is not None]
+        self._calls.update({update.id: update.name for update in said if isinstance(update, ToolCall)})
         yield from said
         if message.message_id and message.usage:
             # The client accounts under the name it asked for, which a gateway may answer with another.
             model = message.model if message.parent_tool_use_id else self._model
             if self.meter.message(message.message_id, model, message.usage, _written(said)):
                 yield UsageChanged(usage=self.meter.usage())
+
+    def _tool_result(self, block: ToolResultBlock) -> Iterator[Update]:
+        name, text = self._calls.pop(block.tool_use_id, ""), _content(block)
+        if block.is_error and _DENIED in text:
+            yield PermissionDenied(tool_name=name, message=text)
+        yield ToolResult(id=block.tool_use_id, text=text, is_error=bool(block.is_error))
 
     def _result(self, message: ResultMessage) -> Iterator[Update]:
         yield from self._unknown_prices(message)
@@ -180,9 +193,7 @@ def _written(said: list[Update]) -> str:
     )
 
 
-def _tool_result(block: ToolResultBlock) -> ToolResult:
-    content = block.content
-    if isinstance(content, list):
-        parts = [str(part.get("text", f"[{part.get('type')}]")) for part in content]
-        content = "\n".join(parts)
-    return ToolResult(id=block.tool_use_id, text=content or "", is_error=bool(block.is_error))
+def _content(block: ToolResultBlock) -> str:
+    if isinstance(block.content, list):
+        return "\n".join(str(part.get("text", f"[{part.get('type')}]")) for part in block.content)
+    return block.content or ""

@@ -12,6 +12,7 @@ from claude_agent_sdk import ClaudeAgentOptions, HookMatcher, PermissionMode
 from claude_agent_sdk.types import HookEvent, McpServerConfig
 
 from llm.contract import ClientFailed, ClientSetup, Failure
+from security.paths import SENSITIVE
 
 SERVER = "bbb"
 DEFAULT_TOOLS = (
@@ -31,6 +32,16 @@ MAX_RETRIES = "3"
 _DAY_MS = str(24 * 3600 * 1000)
 # One message of the client may carry a whole picture.
 _MAX_MESSAGE = 64 * 1024 * 1024
+# The client's own fence behind our policy: it also keeps these files out of what Grep finds and `cat` shows. It
+# knows no exception to a rule, so `.env.*` is spelled out: `.env.example` is there to be read.
+_NEVER_READ = tuple(name for name in SENSITIVE if name != ".env.*") + (
+    ".env.local",
+    ".env.*.local",
+    ".env.development",
+    ".env.production",
+    ".env.staging",
+    ".env.test",
+)
 _ENVIRONMENT = {
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -68,6 +79,7 @@ def build(
         permission_mode=_permission_mode(setup.permission_mode),
         tools=[_name(rule) for rule in tools if not rule.startswith("mcp__")],
         allowed_tools=[*tools, f"mcp__{SERVER}"],
+        disallowed_tools=[f"Read(**/{name})" for name in _NEVER_READ],
         hooks=hooks,
         resume=setup.session_id if setup.is_resumed else None,
         session_id=None if setup.is_resumed else setup.session_id,

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +46,7 @@ def main(argv: list[str]) -> int:
     with Journal(directory.events_path) as journal:
         state = RunState(request=request, directory=directory, journal=journal)
         ending = _outcome(state)
+        _reap()
         directory.write_exit(_record(state, ending))
     log.info("runner_ended", outcome=ending.outcome, code=ending.code)
     return 0
@@ -63,7 +65,7 @@ def _outcome(state: RunState) -> Ending:
     except Exception as error:
         log.exception("runner_failed")
         message = redact(f"{type(error).__name__}: {error}")
-        return Ending(outcome="failed", code="protocol", message=message)
+        return state.report or Ending(outcome="failed", code="protocol", message=message)
 
 
 async def _run(state: RunState) -> Ending:
@@ -87,6 +89,13 @@ def _end_all() -> None:
     left = {*processes.descendants(own), *(processes.tagged(tag) if tag else ())} - {own}
     if left:
         processes.end_processes(sorted(left), GRACE_S)
+
+
+def _reap() -> None:
+    """Collect the dead that were left to us, which their next parent might not do."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _record(state: RunState, ending: Ending) -> ExitRecord:

@@ -64,7 +64,7 @@ class WorktreePolicy:
         parts = PurePath(pattern).parts
         if ".." in parts or pattern.startswith("~"):
             raise PathNotAllowed(f"{pattern!r} leads out of the worktree.")
-        if is_sensitive(pattern):
+        if is_sensitive(pattern) or is_sensitive(pattern.replace("*", "")):
             raise PathNotAllowed(f"{pattern!r} names files that may hold secrets.")
         if pattern.startswith("/"):
             fixed = [part for part in parts if not set(part) & set("*?[{")]

@@ -162,7 +162,7 @@ class Session:
         """Bring the turn to an end, so that the session is good to resume and its cost is known."""
         if self._client is None or self._listener is None:
             return
-        if self._state.ending is not None and self._state.ending.outcome == "interrupted":
+        if self._state.ending is not None and self._state.ending.can_wait:
             await self._reach_safe_point()
         # The client may have ended its turn, or have died, in this moment.
         with suppress(ClientFailed, TimeoutError):
@@ -177,8 +177,12 @@ class Session:
             await asyncio.sleep(POLL_S)
 
     async def _stop_client(self) -> None:
-        if self._client is not None:
-            await self._client.stop()
+        try:
+            if self._client is not None:
+                await self._client.stop()
+        except Exception:
+            # How the run ended is known; whatever is left of the client is swept up with the rest.
+            log.exception("client_stop_failed")
         if self._listener is not None:
             await asyncio.wait({self._listener}, timeout=TURN_END_S)
             self._listener.cancel()

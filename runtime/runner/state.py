@@ -21,6 +21,8 @@ class Ending:
     code: str = ""
     message: str = ""
     retry_after_s: float | None = None
+    can_wait: bool = False
+    """Whether the tools that run may come to their end first."""
 
     @classmethod
     def of(cls, failure: Failure) -> Ending:

@@ -9,7 +9,7 @@ from runtime.runner.state import Ending, RunState
 
 POLL_S = 0.1
 # How long an agent that has reported may take to end its turn.
-REPORTED_S = 60.0
+REPORTED_S = 30.0
 
 
 async def watch(state: RunState) -> None:
@@ -26,7 +26,9 @@ def _asked(state: RunState) -> Ending | None:
     if state.directory.received("cancel") is not None:
         return Ending(outcome="cancelled")
     interrupt = state.directory.received("interrupt")
-    return None if interrupt is None else Ending(outcome="interrupted", message=str(interrupt.get("reason", "")))
+    if interrupt is None:
+        return None
+    return Ending(outcome="interrupted", message=str(interrupt.get("reason", "")), can_wait=True)
 
 
 def _overdue(state: RunState, now: float) -> Ending | None:
