@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 import threading
@@ -33,7 +34,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _log(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    # Whoever started the stand-in may have stopped reading; that must not break an answer.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Play:
 
     def reply(self, body: Json, *, asked: int) -> Reply:
         """Choose the reply to a request of `asked` bytes. Raises NoPart or NoWorkingDirectory."""
-        messages = body.get("messages") or []
+        messages = _tables(body.get("messages"))
         if not body.get("tools"):
             # Titles, quota checks and the like are no step of the work.
             return self._aside("Scripted.", asked)
@@ -44,7 +44,9 @@ class Play:
         step, number = self._due(here)
         after = Position(here.part, here.round, here.answered + 1)
         usage = answers.usage(step.usage, self.scenario.usage, asked=asked, said=answers.size(step))
-        message = answers.message(step, after, cwd=conversation.working_directory(body), usage=usage)
+        message = answers.message(
+            step, after, cwd=conversation.working_directory(messages, body.get("system")), usage=usage
+        )
         return Reply(message, step, f"part {here.part + 1} round {here.round + 1} step {number + 1}")
 
     def _due(self, here: Position) -> tuple[Step, int]:
@@ -61,3 +63,7 @@ class Play:
         usage = answers.usage(self.scenario.usage, self.scenario.usage, asked=asked, said=len(text))
         content = [{"type": "text", "text": text}]
         return Reply(answers.plain(content, stop_reason="end_turn", usage=usage), None, "aside")
+
+
+def _tables(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

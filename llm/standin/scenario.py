@@ -28,7 +28,7 @@ STATUSES = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-ErrorType = Literal[
+Fault = Literal[
     "invalid_request_error",
     "authentication_error",
     "billing_error",
@@ -39,8 +39,14 @@ ErrorType = Literal[
     "api_error",
     "timeout_error",
     "overloaded_error",
+    "drop",
+    "drop_mid_stream",
+    "silence",
+    "silence_mid_stream",
+    "error_mid_stream",
+    "malformed",
+    "html",
 ]
-Break = Literal["drop", "drop_mid_stream", "silence", "silence_mid_stream", "error_mid_stream", "malformed", "html"]
 StopReason = Literal["end_turn", "max_tokens", "tool_use", "refusal", "pause_turn", "model_context_window_exceeded"]
 Count = Annotated[int, Field(ge=0)]
 Marker = Annotated[str, Field(min_length=1)]
@@ -79,7 +85,7 @@ class Step(_Table):
     usage: Usage = Usage()
     stop_reason: StopReason | None = None
     delay_s: float = Field(default=0, ge=0, le=3600)
-    fault: ErrorType | Break | None = None
+    fault: Fault | None = None
     status: int | None = Field(default=None, ge=400, le=599)
     message: str | None = None
     retry_after_s: Count | None = None

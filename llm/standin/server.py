@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import socket
 import struct
+import sys
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -135,11 +138,15 @@ class _Server(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay quiet: a client that was killed in the middle of an answer is an ordinary thing here."""
+        """Log what is ours; a client that was killed in the middle of an answer is an ordinary thing here."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            self.standin.log("".join(traceback.format_exception(error)))
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    request_id = "req_scripted"
     server: _Server
 
     def do_HEAD(self) -> None:
@@ -294,9 +301,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
-        self.connection.close()
-
-    request_id = "req_scripted"
+        os.close(self.connection.detach())
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: what is worth a line is logged by name of scenario and step."""
