@@ -1,1 +1,1 @@
-"""The adapter for Claude Code, on claude-agent-sdk and the client bundled with it. Facts about it are in docs."""
+"""The adapter for Claude Code, on claude-agent-sdk and the client bundled with it; both are pinned together."""

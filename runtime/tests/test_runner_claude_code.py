@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from llm import pricing
 from llm.claude_code import options
 from llm.standin.scenario import parse
 from llm.standin.server import StandIn
@@ -122,6 +123,16 @@ def test_cost_of_a_resumed_session_is_the_difference(tmp_path: Path) -> None:
     assert second.wait().usage.cost_usd == pytest.approx(COST)
     assert second.wait().usage.token_in == 1000
     assert second.wait().session_id == first.wait().session_id
+
+
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-2"])
+def test_our_price_list_is_the_clients(tmp_path: Path, model: str) -> None:
+    script = FINISH + "[step.usage]\ncache_read_input_tokens = 3000\ncache_creation_input_tokens = 500\n"
+    with world(tmp_path, script) as it:
+        usage = it.run(it.request(model=model)).wait().usage
+    ours = pricing.cost_usd(model, token_in=1000, token_out=100, token_cache_read=3000, token_cache_write=500)
+    assert usage.cost_usd == pytest.approx(ours, abs=1e-6)
+    assert (usage.token_cache_read, usage.token_cache_write) == (3000, 500)
 
 
 def test_agent_that_ends_without_a_report_is_asked_for_one(tmp_path: Path) -> None:
