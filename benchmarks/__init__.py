@@ -1,0 +1,1 @@
+"""Measurements of the product, each beside a bare reference of the same machine."""
