@@ -47,7 +47,7 @@ def server() -> Iterator[str]:
         identity = _identity(folder)
         programs = _programs(folder) / "bin"
         options = ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--username=postgres"]
-        initdb = [programs / "initdb", *options, "-D", folder / "data"]
+        initdb = [str(programs / "initdb"), *options, "-D", str(folder / "data")]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **identity)
         process = _start(programs / "postgres", folder, identity)
         try:
