@@ -54,10 +54,9 @@ def _run_part(name: str, more: list[str], environment: Mapping[str, str | None])
     """Run a part's commands; return the worst exit status and the seconds it took."""
     sys.stdout.write(f"\n── {name} {'─' * (76 - len(name))}\n")
     began = time.monotonic()
-    if name != "postgres":
-        environment = {**environment, "DATABASE_URL": None}
-    extra = more if name in ("sqlite", "postgres") else []
-    status = max(run([*command, *extra], environment) for command in PARTS[name])
+    database = {} if name == "postgres" else {"DATABASE_URL": None}
+    extra, strict = (more, {"PYTHONDEVMODE": "1"}) if name in ("sqlite", "postgres") else ([], {})
+    status = max(run([*command, *extra], {**environment, **database, **strict}) for command in PARTS[name])
     return status, time.monotonic() - began
 
 
