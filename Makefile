@@ -71,12 +71,12 @@ $(VENV)/.uv: requirements/uv.txt
 	@touch $@
 
 $(VENV)/.run-synced: requirements/run.txt $(VENV)/.uv
-	@echo "Installing what the product needs (about 400 MB with the agent's client) ..."
+	@echo "Installing what the product needs (600 MB with the agent's client) ..."
 	@$(SYNC) requirements/run.txt
 	@touch $@
 
 $(TEST_READY): requirements/test.txt $(VENV)/.uv
-	@echo "Installing what the tests need (about 600 MB with the agent's client) ..."
+	@echo "Installing what the tests need (1.2 GB with the agent's client) ..."
 	@$(SYNC) requirements/test.txt
 	@touch $@
 
