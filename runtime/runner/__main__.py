@@ -24,7 +24,6 @@ from security.redaction import redact
 
 log = structlog.get_logger("bbb.runtime")
 
-TAG = "BBB_RUN"
 # How long what is left of a run may take to end by itself.
 GRACE_S = 3.0
 
@@ -73,8 +72,8 @@ async def _run(state: RunState) -> Ending:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, state.end, stop)
     environment = plain_environment(os.environ)
-    if TAG in os.environ:
-        environment[TAG] = os.environ[TAG]
+    if processes.TAG in os.environ:
+        environment[processes.TAG] = os.environ[processes.TAG]
     log.info("runner_started", provider=state.request.provider, epoch=state.request.epoch)
     try:
         return await Session(state, environment=environment).run()
@@ -85,7 +84,7 @@ async def _run(state: RunState) -> Ending:
 def _end_all() -> None:
     """Leave nothing of the run alive: children, what they left to us, and what hides behind the tag."""
     own = os.getpid()
-    tag = os.environ.get(TAG)
+    tag = os.environ.get(processes.TAG)
     left = {*processes.descendants(own), *(processes.tagged(tag) if tag else ())} - {own}
     if left:
         processes.end_processes(sorted(left), GRACE_S)
