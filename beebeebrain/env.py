@@ -27,26 +27,72 @@ class Environment(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
-    bbb_profile: Profile = Field("development", description="What this process is for. `production` demands a secret key and allowed hosts, and turns on secure cookies.")
-    bbb_home: Path = Field(Path("~/.beebeebrain"), description="Folder of the database, run directories and worktrees. Created with access for its owner only.")
-    database_url: SecretStr = Field(SecretStr(""), description="`postgresql://user:password@host:5432/name`. Empty: SQLite at `$BBB_HOME/beebeebrain.db`.")
-    redis_url: SecretStr = Field(SecretStr(""), description="Channel layer for several web processes. Empty: in memory. Carries wake-up hints only, never data.")
-    bbb_secret_key: SecretStr = Field(SecretStr(""), description="Signs browser sessions and run tokens, 32 characters or more. Empty outside production: made once and kept in `$BBB_HOME/secret_key`.")
+    bbb_profile: Profile = Field(
+        "development",
+        description="What this process is for. `production` demands a secret key and allowed hosts, and turns on secure cookies.",
+    )
+    bbb_home: Path = Field(
+        Path("~/.beebeebrain"),
+        description="Folder of the database, run directories and worktrees. Created with access for its owner only.",
+    )
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="`postgresql://user:password@host:5432/name`. Empty: SQLite at `$BBB_HOME/beebeebrain.db`.",
+    )
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="Channel layer for several web processes. Empty: in memory. Carries wake-up hints only, never data.",
+    )
+    bbb_secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="Signs browser sessions and run tokens, 32 characters or more. Empty outside production: made once and kept in `$BBB_HOME/secret_key`.",
+    )
     bbb_secret_key_file: Path | None = Field(None, description="File that holds `BBB_SECRET_KEY`.")
-    bbb_allowed_hosts: Names = Field(["localhost", "127.0.0.1", "[::1]"], description="Host names the web answers to, separated by commas.")
-    bbb_trusted_origins: Names = Field([], description="Origins (`https://host`) that may post forms from behind a proxy, separated by commas.")
-    bbb_max_parallel_runs: int = Field(4, ge=0, le=10_000, description="Runs at the same time over all projects. 0 starts none.")
-    bbb_lease_s: float = Field(30, ge=1, le=3600, description="Seconds a scheduler's right to its runs lasts; renewed after a third of it.")
-    bbb_tick_s: float = Field(5, ge=0.05, le=60, description="Longest sleep of the scheduler, in seconds, when no hint wakes it.")
-    bbb_poll_s: float = Field(0.25, ge=0.01, le=10, description="How often, in seconds, the scheduler reads the logs of running agents and looks for hints.")
-    bbb_ask_wait_s: float = Field(300, ge=0, le=86_400, description="Seconds an agent's question waits in place; after that its run is parked and resumed by the answer.")
-    bbb_idle_timeout_s: float = Field(900, ge=1, le=86_400, description="Seconds of silence after which a run is stopped as timed out.")
-    bbb_retry_base_s: float = Field(5, ge=0, le=3600, description="First step, in seconds, of the exponential backoff between attempts; full jitter.")
+    bbb_allowed_hosts: Names = Field(
+        ["localhost", "127.0.0.1", "[::1]"], description="Host names the web answers to, separated by commas."
+    )
+    bbb_trusted_origins: Names = Field(
+        [], description="Origins (`https://host`) that may post forms from behind a proxy, separated by commas."
+    )
+    bbb_max_parallel_runs: int = Field(
+        4, ge=0, le=10_000, description="Runs at the same time over all projects. 0 starts none."
+    )
+    bbb_lease_s: float = Field(
+        30, ge=1, le=3600, description="Seconds a scheduler's right to its runs lasts; renewed after a third of it."
+    )
+    bbb_tick_s: float = Field(
+        5, ge=0.05, le=60, description="Longest sleep of the scheduler, in seconds, when no hint wakes it."
+    )
+    bbb_poll_s: float = Field(
+        0.25,
+        ge=0.01,
+        le=10,
+        description="How often, in seconds, the scheduler reads the logs of running agents and looks for hints.",
+    )
+    bbb_ask_wait_s: float = Field(
+        300,
+        ge=0,
+        le=86_400,
+        description="Seconds an agent's question waits in place; after that its run is parked and resumed by the answer.",
+    )
+    bbb_idle_timeout_s: float = Field(
+        900, ge=1, le=86_400, description="Seconds of silence after which a run is stopped as timed out."
+    )
+    bbb_retry_base_s: float = Field(
+        5,
+        ge=0,
+        le=3600,
+        description="First step, in seconds, of the exponential backoff between attempts; full jitter.",
+    )
     bbb_retry_cap_s: float = Field(600, ge=0, le=86_400, description="Longest backoff between attempts, in seconds.")
     bbb_max_check_rounds: int = Field(3, ge=0, le=20, description="How often an agent may mend work whose checks fail.")
-    bbb_stop_grace_s: float = Field(10, ge=0, le=600, description="Seconds between asking a process to end and ending it.")
+    bbb_stop_grace_s: float = Field(
+        10, ge=0, le=600, description="Seconds between asking a process to end and ending it."
+    )
     log_level: Level = Field("INFO", description="Least severe level that is logged.")
-    log_format: Literal["json", "console"] = Field("json", description="`json`: one object a line. `console`: for eyes.")
+    log_format: Literal["json", "console"] = Field(
+        "json", description="`json`: one object a line. `console`: for eyes."
+    )
     log_file: Path | None = Field(None, description="File to log to instead of standard error.")
 
     @field_validator("bbb_allowed_hosts", "bbb_trusted_origins", mode="before")
@@ -76,7 +122,9 @@ class Environment(BaseSettings):
     @model_validator(mode="after")
     def _production_is_explicit(self) -> Environment:
         if self.bbb_profile == "production" and len(self.secret_key()) < 32:
-            raise ValueError("BBB_SECRET_KEY (or BBB_SECRET_KEY_FILE) of 32 characters or more is required in production")
+            raise ValueError(
+                "BBB_SECRET_KEY (or BBB_SECRET_KEY_FILE) of 32 characters or more is required in production"
+            )
         return self
 
     def secret_key(self) -> str:

@@ -56,7 +56,9 @@ class InboxItem(models.Model):
             # Which answers has no run been told yet?
             models.Index(
                 fields=["run_id"],
-                condition=Q(item_type=ItemType.AWAIT_USER_INPUT, resolution=Resolution.ANSWERED, delivered_at__isnull=True),
+                condition=Q(
+                    item_type=ItemType.AWAIT_USER_INPUT, resolution=Resolution.ANSWERED, delivered_at__isnull=True
+                ),
                 name="item_undelivered",
             ),
         ]

@@ -140,9 +140,7 @@ def close_obsolete(task: Task, *, actor: str, item_types: set[ItemType] | None =
         _close(item, Resolution.OBSOLETE, actor=actor)
 
 
-def _close_review(
-    task: Task, action: Action, user_input: str, *, actor: str, expected_version: int | None
-) -> None:
+def _close_review(task: Task, action: Action, user_input: str, *, actor: str, expected_version: int | None) -> None:
     if expected_version is not None and task.version != expected_version:
         raise VersionConflict(None, version=task.version, status=task.status)
     item = InboxItem.objects.open().filter(task=task, item_type=ItemType.TASK_COMPLETED).first()
@@ -158,9 +156,7 @@ def _settle_review(item: InboxItem, action: Action, *, actor: str) -> None:
     if action == "approve":
         tasks.mark_task(task, actor=actor, approved_at=timezone.now())
         return
-    comments.create_comment(
-        body=item.user_input, author=actor, actor=actor, task=task, run_id=item.run_id
-    )
+    comments.create_comment(body=item.user_input, author=actor, actor=actor, task=task, run_id=item.run_id)
     tasks.move_task(task, TaskStatus.TODO, actor=actor, reason="changes requested")
 
 

@@ -22,7 +22,7 @@ _environment = SandboxedEnvironment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701  (the result is a prompt, not HTML)
+    autoescape=False,
 )
 
 

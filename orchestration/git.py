@@ -134,6 +134,11 @@ def author(name: str) -> dict[str, str]:
     return {"GIT_AUTHOR_NAME": kept.strip(" .,:;\"'\\") or NAME}
 
 
+def printable(text: str) -> str:
+    """Return git's output as text that can be stored and shown: bytes that are not UTF-8 become a replacement mark."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def git_version() -> tuple[int, ...]:
     """Return the version of the installed git, for a check at start against MINIMUM_VERSION."""
     words = run_git(Path("/"), "version").split()

@@ -52,7 +52,8 @@ class Project(models.Model):
         ordering = ["name", "id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(daily_budget_usd__isnull=True) | Q(daily_budget_usd__gte=0), name="project_budget_not_negative"
+                condition=Q(daily_budget_usd__isnull=True) | Q(daily_budget_usd__gte=0),
+                name="project_budget_not_negative",
             ),
         ]
 
@@ -152,7 +153,9 @@ class Task(models.Model):
             # Which ready task is next, over all projects?
             models.Index(fields=["priority", "not_before", "id"], condition=_READY, name="task_ready"),
             # Which ready task of this project is next?
-            models.Index(fields=["project", "priority", "not_before", "id"], condition=_READY, name="task_ready_project"),
+            models.Index(
+                fields=["project", "priority", "not_before", "id"], condition=_READY, name="task_ready_project"
+            ),
             # The board and the lists: tasks of a project in a status.
             models.Index(fields=["project", "status", "priority", "id"], name="task_board"),
             # What is approved and waits to be merged?

@@ -86,7 +86,9 @@ def plan(candidates: Iterable[Candidate], room: Room) -> Plan:
     made = Plan()
     for candidate in candidates:
         project = room.projects[candidate.project_id]
-        verdict = _own_reason(candidate, room) or _project_reason(project, room) or _pick_agent(candidate, project, room)
+        verdict = (
+            _own_reason(candidate, room) or _project_reason(project, room) or _pick_agent(candidate, project, room)
+        )
         if isinstance(verdict, Reason):
             made.waiting[candidate.task_id] = verdict
             continue

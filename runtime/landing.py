@@ -20,6 +20,7 @@ from orchestration.states import TaskStatus
 from runtime import merge, starting, workspace
 from runtime.models import TaskRun
 from runtime.states import RunStatus
+from security.exceptions import PathNotAllowed
 
 log = structlog.get_logger("bbb.runtime")
 
@@ -31,7 +32,7 @@ def land_approved(*, actor: str) -> int:
 
 
 def _land(task: Task, *, actor: str) -> bool:
-    run = task.runs.filter(status=RunStatus.SUCCEEDED).order_by("-attempt").first()
+    run = task.runs.filter(status=RunStatus.SUCCEEDED).select_related("agent").order_by("-attempt").first()
     if run is None:
         return False
     run.task = task
@@ -54,21 +55,35 @@ def _merge(run: TaskRun, *, actor: str) -> None:
             base_branch=project.base_branch,
             landing_root=settings.BBB_HOME / "landing",
             message=f"{run.task.title}\n\n{run.summary}\n\nTask: {run.task.key}, attempt {run.attempt}",
+            author_name=run.agent.name,
+            # What was read is what lands, though the branch may have moved since.
+            head_commit=run.head_commit,
         )
     except merge.MergeConflict as conflict:
         _send_back(run, conflict, actor=actor)
-    except (git.GitError, git.RepositoryInvalid) as error:
+    except (git.GitError, merge.BranchMoved) as error:
         _ask_for_help(run, str(error), actor=actor)
     else:
-        _done(run, landed.commit, actor=actor)
+        _done(run, landed, actor=actor)
         _clear_away(run)
 
 
 @events.unit_of_work()
-def _done(run: TaskRun, commit: str, *, actor: str) -> None:
+def _done(run: TaskRun, landed: merge.Landed, *, actor: str) -> None:
     move_task(run.task, TaskStatus.DONE, actor=actor, trace_id=run.trace_id, reason="merged")
-    TaskRun.objects.filter(pk=run.pk).update(merge_commit=commit)
-    run.merge_commit = commit
+    TaskRun.objects.filter(pk=run.pk).update(merge_commit=landed.commit)
+    run.merge_commit = landed.commit
+    if landed.note:
+        inbox.ask(
+            ItemType.ALERT,
+            task=run.task,
+            title=f"A checkout was left behind: {run.task.title}",
+            content=landed.note,
+            dedupe_key=f"checkout:{run.task.project_id}",
+            run_id=run.pk,
+            actor=actor,
+            trace_id=run.trace_id,
+        )
 
 
 @events.unit_of_work()
@@ -76,7 +91,8 @@ def _send_back(run: TaskRun, conflict: merge.MergeConflict, *, actor: str) -> No
     """The base has moved on: the conflict is work for the agent that made the change."""
     base = run.task.project.base_branch
     comments.create_comment(
-        body=f"Your work conflicts with `{base}`, which has moved on, in: {', '.join(conflict.files)}.\n"
+        body=f"Your work conflicts with `{base}`, which has moved on, in: {', '.join(conflict.files)}.\n\n"
+        f"{conflict.text}\n\n"
         f"Run `git merge {base}` in your worktree, resolve the conflicts so that both changes hold, and commit.",
         author=actor,
         actor=actor,
@@ -112,5 +128,5 @@ def _clear_away(run: TaskRun) -> None:
             rescue_ref=f"refs/beebeebrain/rescue/{run.task.key}-{run.attempt}",
             delete_branch=True,
         )
-    except git.GitError as error:
+    except (git.GitError, PathNotAllowed) as error:
         log.warning("worktree_kept", workspace=run.workspace, error=str(error))

@@ -96,9 +96,7 @@ class TaskRun(models.Model):
             # Which runs are mine, and which leases have expired?
             models.Index(fields=["owner", "lease_until"], condition=_ACTIVE, name="run_lease"),
             # Which retry is due next?
-            models.Index(
-                fields=["next_retry_at"], condition=Q(status=RunStatus.RETRY_SCHEDULED), name="run_retry_due"
-            ),
+            models.Index(fields=["next_retry_at"], condition=Q(status=RunStatus.RETRY_SCHEDULED), name="run_retry_due"),
             # What did this session cost so far?
             models.Index(fields=["session_id"], condition=~Q(session_id=""), name="run_session"),
         ]

@@ -44,7 +44,11 @@ def _abandoned(owner: str) -> list[TaskRun]:
     """Return runs whose lease has expired, or whose scheduler on this host is provably dead."""
     held = TaskRun.objects.holding_slots().exclude(owner=owner).select_related("task__project", "agent")
     runs = list(held.order_by("id"))
-    dead = {scheduler.pk for scheduler in SchedulerInstance.objects.filter(pk__in={run.owner for run in runs}) if _is_dead(scheduler)}
+    dead = {
+        scheduler.pk
+        for scheduler in SchedulerInstance.objects.filter(pk__in={run.owner for run in runs})
+        if _is_dead(scheduler)
+    }
     now = leases.now()
     return [run for run in runs if run.owner in dead or run.lease_until is None or run.lease_until < now]
 

@@ -19,11 +19,12 @@ from runtime import briefs, workspace
 from runtime.exceptions import StartFailed
 from runtime.executors import local
 from runtime.hosts import host_id
-from runtime.models import TaskRun
-from runtime.processes import boot_id, start_ticks
+from runtime.models import RunLog, TaskRun
+from runtime.processes import TAG, boot_id, start_ticks
 from runtime.rundir import RunDirectory, RunDirectoryExists, RunRequest
 from runtime.services.moves import move_run, write_fenced
-from runtime.states import RunStatus
+from runtime.states import LogKind, RunStatus
+from security.exceptions import PathNotAllowed
 
 log = structlog.get_logger("bbb.runtime")
 
@@ -57,9 +58,9 @@ def start(run: TaskRun) -> RunDirectory:
         log_offset=0,
     )
     environment = _environment(run)
-    is_fresh = _prepare_worktree(run)
+    needs_setup = _prepare_worktree(run)
     try:
-        directory = RunDirectory.create(directory_of(run).path, _request(run, is_fresh=is_fresh))
+        directory = RunDirectory.create(directory_of(run).path, _request(run, needs_setup=needs_setup))
         pid = local.launch(directory.path, environment)
     except RunDirectoryExists:
         raise StartFailed("protocol", f"The run directory {run.tag} exists already.") from None
@@ -75,11 +76,11 @@ def _environment(run: TaskRun) -> dict[str, str]:
         found = operator_settings.client_environment(dict(os.environ), provider=run.agent.provider)
     except operator_settings.OperatorSettingsError as error:
         raise StartFailed(error.code, str(error)) from None
-    return found | {"BBB_RUN": run.tag}
+    return found | {TAG: run.tag}
 
 
 def _prepare_worktree(run: TaskRun) -> bool:
-    """Make the run's worktree, or find it; tell whether it is new."""
+    """Make the run's worktree, or find it; tell whether the setup command has yet to succeed in it."""
     project = run.task.project
     path = Path(run.workspace) if run.workspace else worktrees_root() / project.slug / run.task.key
     is_fresh = not path.exists()
@@ -89,14 +90,21 @@ def _prepare_worktree(run: TaskRun) -> bool:
             path=path,
             branch=run.branch or f"bbb/{run.task.key}",
             base_branch=project.base_branch,
+            root=worktrees_root(),
         )
-    except (git.GitError, git.RepositoryInvalid) as error:
+    except (git.GitError, PathNotAllowed) as error:
         raise StartFailed("workspace_failed", str(error)) from None
     write_fenced(run, workspace=str(path), branch=worktree.branch, base_commit=worktree.base_commit)
-    return is_fresh
+    return is_fresh or not _is_set_up(run)
 
 
-def _request(run: TaskRun, *, is_fresh: bool) -> RunRequest:
+def _is_set_up(run: TaskRun) -> bool:
+    """A setup that was cut off by a crash, or failed, has to be done again; its log says which."""
+    setups = RunLog.objects.filter(run__task=run.task_id, run__workspace=run.workspace, kind=LogKind.SYSTEM)
+    return setups.filter(body__type="setup", body__exit_code=0).exists()
+
+
+def _request(run: TaskRun, *, needs_setup: bool) -> RunRequest:
     task, agent, limits = run.task, run.agent, Limits.parse(run.task.limits)
     spent = TaskRun.objects.filter(session_id=run.session_id).aggregate(sum=Sum("cost_usd"))["sum"]
     wanted: dict[str, Any] = {
@@ -111,7 +119,7 @@ def _request(run: TaskRun, *, is_fresh: bool) -> RunRequest:
         "workspace": run.workspace,
         "session_id": run.session_id or str(uuid.uuid4()),
         "is_resumed": bool(run.session_id),
-        "setup_command": task.project.setup_command if is_fresh else "",
+        "setup_command": task.project.setup_command if needs_setup else "",
         "checks": briefs.checks(task),
         "permission_mode": agent.permission_mode,
         "allowed_tools": agent.enabled_tools,

@@ -25,6 +25,7 @@ from runtime.models import RunLog, TaskRun
 from runtime.rundir import ExitRecord, RunDirectory, Usage
 from runtime.services.finishing import ask_key, finish_run
 from runtime.services.moves import write_fenced
+from runtime.workspace import Worktree
 
 log = structlog.get_logger("bbb.runtime")
 
@@ -173,9 +174,7 @@ def gone(run: TaskRun, directory: RunDirectory) -> ExitRecord:
     for line, _ in directory.lines():
         if line["body"].get("type") == "usage":
             usage = {name: value for name, value in line["body"].items() if name != "type"}
-    return ExitRecord(
-        outcome="interrupted", code="process_gone", session_id=run.session_id, usage=Usage(**usage)
-    )
+    return ExitRecord(outcome="interrupted", code="process_gone", session_id=run.session_id, usage=Usage(**usage))
 
 
 def conclude(watched: Watch, record: ExitRecord) -> None:
@@ -188,14 +187,16 @@ def conclude(watched: Watch, record: ExitRecord) -> None:
         if record.outcome in {"finished", "unreported"}:
             record, head = _kept(run, record)
         finish_run(run, record, head_commit=head)
-        log.info("run_finished", outcome=record.outcome, code=record.code, status=run.status, cost_usd=record.usage.cost_usd)
+        log.info(
+            "run_finished", outcome=record.outcome, code=record.code, status=run.status, cost_usd=record.usage.cost_usd
+        )
 
 
 def _kept(run: TaskRun, record: ExitRecord) -> tuple[ExitRecord, str]:
     """Commit what the agent left uncommitted."""
     message = f"{run.task.title}\n\n{record.message}\n\nTask: {run.task.key}, attempt {run.attempt}"
     try:
-        return record, workspace.commit_all(Path(run.workspace), message=message, author_name=run.agent.name)
+        return record, workspace.commit_all(_worktree(run), message=message, author_name=run.agent.name)
     except git.GitError as error:
         failed = ExitRecord(
             outcome="failed",
@@ -205,6 +206,15 @@ def _kept(run: TaskRun, record: ExitRecord) -> tuple[ExitRecord, str]:
             usage=record.usage,
         )
         return failed, ""
+
+
+def _worktree(run: TaskRun) -> Worktree:
+    return Worktree(
+        path=Path(run.workspace),
+        branch=run.branch,
+        base_commit=run.base_commit,
+        repo=Path(run.task.project.root_path),
+    )
 
 
 def pass_on_intents(watched: Watch, task: Task) -> None:

@@ -50,7 +50,7 @@ class Machine:
     work: Path
 
     def start(self, url: str, prompt: str, *flags: str, retries: int = 2) -> subprocess.Popen[str]:
-        return subprocess.Popen(  # noqa: S603  (the client under test)
+        return subprocess.Popen(
             [str(bundled_client()), "-p", prompt, *FLAGS, *flags],
             cwd=self.work,
             env=client_environment(self.home, url, retries=retries),

@@ -206,7 +206,7 @@ def test_command_refuses_a_bad_file_with_one_line(tmp_path: Path) -> None:
 
 def command(path: Path) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
-    return subprocess.Popen(  # noqa: S603  (our own module)
+    return subprocess.Popen(
         [sys.executable, "-m", "llm.standin", str(path)],
         cwd=root,
         env={"PATH": os.environ["PATH"]},

@@ -55,7 +55,10 @@ def remove_dependency(dependency: TaskDependency, *, actor: str) -> None:
 def release_dependents(task: Task) -> None:
     """Tell the children of a task that is now done. Runs inside the move's transaction."""
     children = (
-        Task.objects.select_for_update().filter(dependencies__depends_on=task).order_by("id").values_list("id", flat=True)
+        Task.objects.select_for_update()
+        .filter(dependencies__depends_on=task)
+        .order_by("id")
+        .values_list("id", flat=True)
     )
     Task.objects.filter(pk__in=list(children)).update(
         unmet_dependencies=F("unmet_dependencies") - 1, version=F("version") + 1
@@ -85,7 +88,9 @@ def _lock_graph(project_id: int) -> None:
 
 def _locked(task: Task, depends_on: Task) -> tuple[Task, Task]:
     """Return both ends fresh, locked in id order: the order every transaction uses."""
-    rows = {row.pk: row for row in Task.objects.select_for_update().filter(pk__in=[task.pk, depends_on.pk]).order_by("id")}
+    rows = {
+        row.pk: row for row in Task.objects.select_for_update().filter(pk__in=[task.pk, depends_on.pk]).order_by("id")
+    }
     return rows[task.pk], rows[depends_on.pk]
 
 

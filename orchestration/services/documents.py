@@ -28,9 +28,7 @@ def create_document(project: Project, *, path: str, title: str, actor: str, **fi
 
 
 @events.unit_of_work()
-def update_document(
-    document: Document, *, actor: str, expected_version: int | None = None, **changes: Any
-) -> Document:
+def update_document(document: Document, *, actor: str, expected_version: int | None = None, **changes: Any) -> Document:
     """Change a document. Raises Invalid, VersionConflict."""
     if "body" in changes:
         changes["content_hash"] = _digest(changes["body"])

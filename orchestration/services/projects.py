@@ -21,9 +21,7 @@ def create_project(
 ) -> Project:
     """Create a project for a git repository. Raises InvalidRepository, Invalid, SlugTaken."""
     root_path = _inspected(root_path, base_branch)
-    project = Project(
-        name=name, slug=slug or _slug(name), root_path=root_path, base_branch=base_branch, **fields
-    )
+    project = Project(name=name, slug=slug or _slug(name), root_path=root_path, base_branch=base_branch, **fields)
     checked(project)
     if Project.objects.filter(slug=project.slug).exists():
         raise SlugTaken
@@ -35,9 +33,7 @@ def create_project(
 
 
 @events.unit_of_work()
-def update_project(
-    project: Project, *, actor: str, expected_version: int | None = None, **changes: Any
-) -> Project:
+def update_project(project: Project, *, actor: str, expected_version: int | None = None, **changes: Any) -> Project:
     """Change fields of a project. Raises InvalidRepository, Invalid, SlugTaken, VersionConflict."""
     if {"root_path", "base_branch"} & changes.keys():
         root_path = changes.get("root_path", project.root_path)

@@ -19,9 +19,7 @@ from orchestration.states import TaskStatus, sources
 
 
 @events.unit_of_work()
-def create_task(
-    project: Project, *, title: str, actor: str, depends_on: Iterable[Task] = (), **fields: Any
-) -> Task:
+def create_task(project: Project, *, title: str, actor: str, depends_on: Iterable[Task] = (), **fields: Any) -> Task:
     """Create a task, with what it waits for. Raises Invalid, CrossProject, DependencyCycle."""
     task = Task(project=project, title=title, **fields)
     _check_relations(task)

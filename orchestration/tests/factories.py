@@ -30,7 +30,11 @@ def make_repository(path: Path, files: dict[str, str] | None = None) -> Path:
 def git(path: Path, *args: str) -> str:
     """Run git as a person would, with an identity and none of the machine's configuration."""
     identity = ["-c", "user.name=Owner", "-c", "user.email=owner@example.org"]
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+    }
     done = subprocess.run(
         ["git", *identity, *args], cwd=path, env=environment, check=True, capture_output=True, text=True
     )

@@ -105,7 +105,14 @@ def test_a_task_cannot_be_its_own_ancestor(project: Project) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"title": ""}, {"title": "x" * 301}, {"priority": 9}, {"limits": {"usd": -1}}, {"limits": {"beer": 1}}, {"checks": "make"}],
+    [
+        {"title": ""},
+        {"title": "x" * 301},
+        {"priority": 9},
+        {"limits": {"usd": -1}},
+        {"limits": {"beer": 1}},
+        {"checks": "make"},
+    ],
 )
 def test_bad_values_are_refused_and_nothing_is_written(project: Project, fields: dict[str, Any]) -> None:
     with pytest.raises(Invalid):

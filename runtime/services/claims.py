@@ -59,12 +59,16 @@ def _claim_one(choice: Choice, agent: Agent, locked: dict[str, Slot], *, owner: 
 
 def _acquire(choice: Choice, owner: str, cost_cap: Decimal | None) -> TaskRun | None:
     """Take a queued run that nobody owns; its next start has the next epoch."""
-    taken = TaskRun.objects.unowned().filter(pk=choice.run_id, task__is_held=False).update(
-        owner=owner,
-        lease_until=leases.until(leases.now()),
-        epoch=F("epoch") + 1,
-        cost_cap_usd=cost_cap,
-        version=F("version") + 1,
+    taken = (
+        TaskRun.objects.unowned()
+        .filter(pk=choice.run_id, task__is_held=False)
+        .update(
+            owner=owner,
+            lease_until=leases.until(leases.now()),
+            epoch=F("epoch") + 1,
+            cost_cap_usd=cost_cap,
+            version=F("version") + 1,
+        )
     )
     return TaskRun.objects.select_related("task__project", "agent").get(pk=choice.run_id) if taken else None
 

@@ -102,10 +102,10 @@ def cancel_task(task: Task, *, actor: str, expected_version: int | None = None) 
     if run is not None and _has_process(run):
         if task.cancel_requested_at is not None:
             return task
-        return mark_task(
-            task, actor=actor, expected_version=expected_version, cancel_requested_at=timezone.now()
-        )
-    move_task(task, TaskStatus.CANCELLED, actor=actor, expected_version=expected_version, reason="cancelled", is_held=False)
+        return mark_task(task, actor=actor, expected_version=expected_version, cancel_requested_at=timezone.now())
+    move_task(
+        task, TaskStatus.CANCELLED, actor=actor, expected_version=expected_version, reason="cancelled", is_held=False
+    )
     _cancel_waiting_run(task, actor=actor)
     inbox.close_obsolete(task, actor=actor)
     alert_dependents(task, None, actor=actor)

@@ -46,7 +46,9 @@ def _honouring_intents(run: TaskRun, task: Task, record: ExitRecord) -> ExitReco
     if task.is_held and record.outcome == "failed":
         return replace(record, outcome="interrupted")
     if record.code == "process_gone" and not task.is_held and retries.is_crash_loop(run):
-        message = f"The runner died {retries.CRASHES} times within {retries.CRASH_WINDOW}. See its stderr in {run.run_dir}."
+        message = (
+            f"The runner died {retries.CRASHES} times within {retries.CRASH_WINDOW}. See its stderr in {run.run_dir}."
+        )
         return replace(record, outcome="failed", code="crash_loop", message=message)
     if record.outcome == "cancelled":
         # Nobody asked for it here: the run was stopped from outside.
@@ -192,4 +194,3 @@ _STAGES = {
     "cancelled": _cancel,
     "failed": _fail,
 }
-

@@ -9,7 +9,15 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from beebeebrain import initialise
-from beebeebrain.foreground import PortTaken, ServiceDied, Services, environment, require_free, scheduler_command, web_command
+from beebeebrain.foreground import (
+    PortTaken,
+    ServiceDied,
+    Services,
+    environment,
+    require_free,
+    scheduler_command,
+    web_command,
+)
 from runtime import schedulers
 
 

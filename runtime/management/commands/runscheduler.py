@@ -19,7 +19,9 @@ def positive(text: str) -> int:
 
 
 class Command(BaseCommand):
-    help = "Claim, start, supervise and finish runs. SIGTERM: stop claiming and leave, agents go on; twice: stop them too."
+    help = (
+        "Claim, start, supervise and finish runs. SIGTERM: stop claiming and leave, agents go on; twice: stop them too."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="run until nothing is left to do, then exit")

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from events.models import Event
+from events.states import EventType
+from orchestration.exceptions import InvalidTransition, VersionConflict
+from orchestration.models import Agent, Project, Task
+from orchestration.states import TaskStatus
+from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
+from runtime.models import TaskRun
+from runtime.services import commands
+from runtime.services.finishing import finish_run
+from runtime.states import RunStatus
+from runtime.tests.factories import ending, running
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "repo")
+
+
+@pytest.fixture
+def agent(project: Project) -> Agent:
+    return make_agent(project)
+
+
+@pytest.fixture
+def task(project: Project) -> Task:
+    return make_task(project)
+
+
+def audits() -> list[tuple[str, str]]:
+    found = Event.objects.filter(type=EventType.TASK_INTERVENTION_AUDIT)
+    return [(event.payload["command"], event.payload["outcome"]) for event in found]
+
+
+def test_pause_holds_a_task_that_has_not_begun_and_resume_lets_it_go(task: Task) -> None:
+    assert commands.pause_task(task, actor=ACTOR).is_held
+    assert not commands.resume_task(task, actor=ACTOR).is_held
+
+
+def test_cancel_of_a_running_task_is_an_intent(task: Task, agent: Agent) -> None:
+    run = running(task, agent)
+    cancelled = commands.cancel_task(run.task, actor=ACTOR)
+    assert (cancelled.status, cancelled.cancel_requested_at is None) == (TaskStatus.RUNNING, False)
+
+
+def test_cancel_of_a_waiting_retry_is_immediate(task: Task, agent: Agent) -> None:
+    finish_run(running(task, agent), ending("failed", code="overloaded"))
+    commands.cancel_task(Task.objects.get(), actor=ACTOR)
+    assert TaskRun.objects.get(attempt=2).status == RunStatus.CANCELLED
+    assert Task.objects.get().status == TaskStatus.CANCELLED
+
+
+def test_retry_gives_up_the_interrupted_run(task: Task, agent: Agent) -> None:
+    finish_run(running(task, agent), ending("blocked", message="?"))
+    commands.retry_task(Task.objects.get(), actor=ACTOR)
+    assert (Task.objects.get().status, TaskRun.objects.get().status) == (TaskStatus.TODO, RunStatus.CANCELLED)
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (commands.pause_task, TaskStatus.DONE),
+        (commands.resume_task, TaskStatus.REVIEW),
+        (commands.retry_task, TaskStatus.TODO),
+        (commands.cancel_task, TaskStatus.DONE),
+    ],
+)
+def test_commands_the_status_does_not_allow_are_refused(task: Task, command: object, status: TaskStatus) -> None:
+    set_status(task, status)
+    with (
+        pytest.raises(InvalidTransition) if command != commands.resume_task else pytest.raises(commands.NothingToResume)
+    ):
+        command(task, actor=ACTOR)  # type: ignore[operator]
+    assert Task.objects.get().status == status
+
+
+def test_each_command_is_audited_once_refused_or_not(task: Task) -> None:
+    commands.pause_task(task, actor=ACTOR)
+    with pytest.raises(InvalidTransition):
+        commands.retry_task(task, actor=ACTOR)
+    with pytest.raises(VersionConflict):
+        commands.cancel_task(task, actor=ACTOR, expected_version=99)
+    assert audits() == [("pause", "applied"), ("retry", "refused"), ("cancel", "conflict")]
+
+
+def test_asking_twice_for_a_cancel_changes_nothing_more(task: Task, agent: Agent) -> None:
+    run = running(task, agent)
+    first = commands.cancel_task(run.task, actor=ACTOR)
+    assert commands.cancel_task(Task.objects.get(), actor=ACTOR).version == first.version
