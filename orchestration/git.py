@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, cast
 
 MINIMUM_VERSION = (2, 38)
 """`git merge-tree --write-tree` begins here."""
@@ -296,7 +296,7 @@ def _run(
         stdin.write((input or "").encode(errors="surrogateescape"))
         stdin.seek(0)
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603  (git, with arguments of ours; user text comes behind options)
                 [*command, "-C", str(directory), *args],
                 cwd="/",
                 env=_environment(directory) | dict(env or {}),
@@ -318,9 +318,8 @@ def _run(
 def _collect(
     process: subprocess.Popen[bytes], args: tuple[str, ...], deadline: float, limit: int | None
 ) -> tuple[bytes, bool]:
-    assert process.stdout is not None
     output = bytearray()
-    with process.stdout as stream:
+    with cast(IO[bytes], process.stdout) as stream:
         poll = select.poll()
         poll.register(stream, select.POLLIN)
         while limit is None or len(output) <= limit:

@@ -106,7 +106,9 @@ class Dispatcher:
         """Look after every run of this scheduler."""
         local.reap()
         self._pass_on_intents()
-        return any([self._look_after(watched) for watched in list(self._watched.values())])
+        # Every one of them has its turn, also after the first that had something.
+        outcomes = [self._look_after(watched) for watched in list(self._watched.values())]
+        return any(outcomes)
 
     def _look_after(self, watched: Watch) -> bool:
         try:

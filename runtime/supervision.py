@@ -121,7 +121,7 @@ def _react(run: TaskRun, line: dict[str, Any]) -> None:
 def _report_progress(run: TaskRun, lines: list[dict[str, Any]]) -> None:
     """Tell the stream where the run is: one event a batch, whatever the flood of lines."""
     last = lines[-1]
-    usage = next((line["body"] for line in reversed(lines) if line["body"].get("type") == "usage"), {})
+    usage: dict[str, Any] = next((line["body"] for line in reversed(lines) if line["body"].get("type") == "usage"), {})
     events.append(
         EventType.RUN_PROGRESS,
         project_id=run.task.project_id,

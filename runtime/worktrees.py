@@ -106,7 +106,9 @@ def stage_all(record: Record, env: Mapping[str, str] | None = None) -> str:
     record.git("add", "--all", env=env)
     fields = record.git("diff-index", "--cached", "--raw", "-z", record.tree(), env=env).split("\0")
     is_new = {
-        path: not info.startswith(":160000") for info, path in zip(fields[::2], fields[1::2]) if " 160000 " in info
+        path: not info.startswith(":160000")
+        for info, path in zip(fields[::2], fields[1::2], strict=False)
+        if " 160000 " in info
     }
     nested = sorted(path for path in is_new if is_new[path] and path not in _submodules(record))
     if nested:
@@ -173,7 +175,7 @@ def _refuse_submodule_work(record: Record) -> None:
     for head in (record.folder / "modules").glob("**/HEAD"):
         if (head.parent / "objects").is_dir():
             env = {"GIT_DIR": str(head.parent), "GIT_WORK_TREE": str(record.folder)}
-            if run_git(head.parent, "rev-list", "--max-count=1", "HEAD", "--all", "--not", "--remotes", env=env):
+            if run_git(head.parent, "rev-list", "--max-count=1", "HEAD", "--all", "--not", "--remotes", "--", env=env):
                 raise GitError(f"The submodule {head.parent.name!r} holds commits that were never pushed.")
 
 

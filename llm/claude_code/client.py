@@ -86,7 +86,7 @@ class ClaudeCodeClient:
         try:
             await self._sdk.query(text)
         except (ClaudeSDKError, OSError) as error:
-            raise ClientFailed(self._dead or self._failure(error)) from error
+            raise ClientFailed(self._cause(error)) from error
 
     async def updates(self) -> AsyncIterator[Update]:
         """Yield what the client says, until it is stopped."""
@@ -154,6 +154,10 @@ class ClaudeCodeClient:
     def _hear_stderr(self, line: str) -> None:
         self._stderr.append(line)
         self._said.put_nowait(Stderr(text=line))
+
+    def _cause(self, error: Exception) -> Failure:
+        """What ended the client may have become known while we spoke to it, and says more than the broken pipe."""
+        return self._dead or self._failure(error)
 
     def _failure(self, error: Exception | None) -> Failure:
         stderr = "\n".join(self._stderr)

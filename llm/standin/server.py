@@ -202,7 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fault(self, reply: Reply, streamed: bool) -> None:
         step, fault = reply.step, reply.step and reply.step.fault
-        assert step is not None
+        if step is None:
+            raise ValueError("a reply outside the script has no fault")
         if fault in STATUSES:
             self._status(step)
         elif fault == "silence":

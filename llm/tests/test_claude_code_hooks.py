@@ -61,7 +61,7 @@ def test_policy_that_breaks_down_denies() -> None:
 
 def test_client_is_told_to_block_when_the_hook_itself_fails() -> None:
     handlers = ToolHandlers(finish=answer, block=answer, ask=answer, is_over=lambda: False)
-    assert hooks.build(allow, handlers, [].append)["PreToolUse"][0].on_failure == "block"
+    assert hooks.build(allow, handlers, lambda _update: None)["PreToolUse"][0].on_failure == "block"
 
 
 @pytest.mark.parametrize("event", ["PostToolUse", "PostToolUseFailure"])

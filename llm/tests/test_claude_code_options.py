@@ -47,6 +47,7 @@ def test_nothing_but_the_operators_settings_is_loaded(setup: ClientSetup) -> Non
     assert built.setting_sources == ["user"]
     assert built.strict_mcp_config
     assert built.verbatim_prompts
+    assert isinstance(built.mcp_servers, dict)
     assert list(built.mcp_servers) == ["bbb"]
 
 

@@ -135,11 +135,16 @@ def _check_relations(task: Task) -> None:
         if related is not None and related.project_id != task.project_id:
             noun = "agent" if isinstance(related, Agent) else "parent"
             raise CrossProject(f"The {noun} belongs to another project. Choose one of this project.")
-    if task.pk is not None and task.parent is not None and _is_below(task.parent, task):
+    if task.parent is not None and _is_below(task.parent, task):
         raise Invalid("A task cannot be its own parent, directly or through others.", field="parent")
-    if not isinstance(task.checks, list) or not all(isinstance(item, str) for item in task.checks):
+    if not _is_list_of_text(task.checks):
         raise Invalid("checks: a list of shell commands is expected.", field="checks")
     Limits.parse(task.limits)
+
+
+def _is_list_of_text(value: object) -> bool:
+    """Tell whether JSON from outside is what its field promises."""
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _is_below(candidate: Task | None, task: Task) -> bool:

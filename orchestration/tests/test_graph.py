@@ -23,5 +23,10 @@ def test_a_task_reaches_itself() -> None:
 
 def test_a_diamond_is_walked_once_a_level() -> None:
     asked: list[set[int]] = []
-    reaches(1, 99, lambda ids: asked.append(set(ids)) or parents(ids))  # type: ignore[func-returns-value]
+
+    def asked_parents(ids: set[int]) -> list[int]:
+        asked.append(set(ids))
+        return list(parents(ids))
+
+    reaches(1, 99, asked_parents)
     assert asked == [{1}, {2, 3}, {4}]

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 def create(path: Path, **fields: str) -> Project:
-    return create_project(**{"name": "Hive", "root_path": str(path), "actor": ACTOR} | fields)  # type: ignore[arg-type]
+    return create_project(**{"name": "Hive", "root_path": str(path), "actor": ACTOR} | fields)
 
 
 def code_of(path: Path, **fields: str) -> str:

@@ -21,7 +21,7 @@ def deliver_answers(*, owner: str) -> int:
 
 @events.unit_of_work()
 def _deliver(item: InboxItem, *, owner: str) -> bool:
-    run = TaskRun.objects.select_related("task__project", "agent").filter(pk=item.run_id).first()
+    run = TaskRun.objects.select_related("task__project", "agent").filter(pk=item.run_id or 0).first()
     if run is None or run.status not in ACTIVE:
         return _delivered(item)
     if run.status == RunStatus.RUNNING and run.owner == owner and item.dedupe_key.startswith("ask:"):

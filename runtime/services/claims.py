@@ -51,17 +51,17 @@ def _claim_one(choice: Choice, agent: Agent, locked: dict[str, Slot], *, owner: 
     wanted = slots.keys(task.project_id, agent.pk)
     if any(locked[key].running >= locked[key].cap for key in wanted):
         return None
-    run = _acquire(choice, owner, cost_cap) if choice.run_id else _create(task, agent, owner, cost_cap)
+    run = _acquire(choice.run_id, owner, cost_cap) if choice.run_id else _create(task, agent, owner, cost_cap)
     if run is not None:
         slots.take(locked, wanted)
     return run
 
 
-def _acquire(choice: Choice, owner: str, cost_cap: Decimal | None) -> TaskRun | None:
+def _acquire(run_id: int, owner: str, cost_cap: Decimal | None) -> TaskRun | None:
     """Take a queued run that nobody owns; its next start has the next epoch."""
     taken = (
         TaskRun.objects.unowned()
-        .filter(pk=choice.run_id, task__is_held=False)
+        .filter(pk=run_id, task__is_held=False)
         .update(
             owner=owner,
             lease_until=leases.until(leases.now()),
@@ -70,7 +70,7 @@ def _acquire(choice: Choice, owner: str, cost_cap: Decimal | None) -> TaskRun | 
             version=F("version") + 1,
         )
     )
-    return TaskRun.objects.select_related("task__project", "agent").get(pk=choice.run_id) if taken else None
+    return TaskRun.objects.select_related("task__project", "agent").get(pk=run_id) if taken else None
 
 
 def _create(task: Task, agent: Agent, owner: str, cost_cap: Decimal | None) -> TaskRun | None:

@@ -24,15 +24,14 @@ from runtime.services.resuming import CONTINUE, resume_run
 from runtime.states import ACTIVE, RunStatus
 
 P = ParamSpec("P")
-Command = Callable[Concatenate[Task, P], Task]
 
 
-def audited(command: Command[P]) -> Command[P]:
+def audited(command: Callable[Concatenate[Task, P], Task]) -> Callable[Concatenate[Task, P], Task]:
     """Give a command its transaction, and record it: applied, refused or in conflict."""
     name = command.__name__.removesuffix("_task")
 
     @functools.wraps(command)
-    def run(task: Task, *args: P.args, **kwargs: P.kwargs) -> Task:
+    def run(task: Task, /, *args: P.args, **kwargs: P.kwargs) -> Task:
         actor = str(kwargs.get("actor", ""))
         try:
             with events.unit_of_work():

@@ -32,4 +32,5 @@ def running(task: Task, agent: Agent, owner: str = OWNER) -> TaskRun:
 def ending(outcome: str, **fields: Any) -> ExitRecord:
     """Return how a run of two turns for one cent ended."""
     usage = Usage(token_in=100, token_out=20, cost_usd=0.01, turns=2, request_count=2)
-    return ExitRecord(**{"outcome": outcome, "usage": usage, "session_id": "session-1", "message": "Done."} | fields)
+    given: dict[str, Any] = {"outcome": outcome, "usage": usage, "session_id": "session-1", "message": "Done."} | fields
+    return ExitRecord(**given)

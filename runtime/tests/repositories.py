@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestration.git import run_git
 
 
-def make_repository(path: Path, files: dict[str, str] | None = None) -> Path:
+def make_repository(path: Path, files: dict[str, str | None] | None = None) -> Path:
     path.mkdir(parents=True)
     run_git(path, "init", "-q", "-b", "main")
     commit(path, files or {"README": "one\ntwo\nthree\n"}, "Begin")

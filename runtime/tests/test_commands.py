@@ -10,6 +10,7 @@ from orchestration.exceptions import InvalidTransition, VersionConflict
 from orchestration.models import Agent, Project, Task
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
+from runtime.exceptions import NothingToResume
 from runtime.models import TaskRun
 from runtime.services import commands
 from runtime.services.finishing import finish_run
@@ -74,9 +75,7 @@ def test_retry_gives_up_the_interrupted_run(task: Task, agent: Agent) -> None:
 )
 def test_commands_the_status_does_not_allow_are_refused(task: Task, command: object, status: TaskStatus) -> None:
     set_status(task, status)
-    with (
-        pytest.raises(InvalidTransition) if command != commands.resume_task else pytest.raises(commands.NothingToResume)
-    ):
+    with pytest.raises(InvalidTransition) if command != commands.resume_task else pytest.raises(NothingToResume):
         command(task, actor=ACTOR)  # type: ignore[operator]
     assert Task.objects.get().status == status
 

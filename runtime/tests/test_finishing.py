@@ -18,6 +18,7 @@ from runtime.exceptions import NothingToResume, StaleRun
 from runtime.models import Slot, TaskRun
 from runtime.services import commands
 from runtime.services.finishing import finish_run
+from runtime.services.moves import move_run
 from runtime.states import RunStatus
 from runtime.tests.factories import claim_all, ending, running
 
@@ -167,7 +168,7 @@ def test_the_fifth_death_in_a_row_stops_and_asks(run: TaskRun) -> None:
     for _ in range(4):
         finish_run(run, ending("interrupted", code="process_gone"))
         [claimed] = claim_all()
-        run = commands.move_run(claimed, RunStatus.RUNNING, actor="scheduler", fence=True)
+        run = move_run(claimed, RunStatus.RUNNING, actor="scheduler", fence=True)
     finish_run(run, ending("interrupted", code="process_gone"))
     assert states(run) == (RunStatus.FAILED, TaskStatus.FAILED)
     assert "crash_loop" in InboxItem.objects.get(item_type=ItemType.ALERT).content
