@@ -23,12 +23,12 @@ def prompt(run: TaskRun) -> str:
     if not run.session_id:
         return _whole_brief(run)
     said = [run.prompt, _feedback(run.task)]
-    return "\n\n".join(part for part in said if part) or CONTINUE
+    return redact("\n\n".join(part for part in said if part)) or CONTINUE
 
 
 def system_append(run: TaskRun) -> str:
     """Return what is appended to the client's system prompt: who the agent is, and the contract."""
-    return "\n\n".join(part for part in (run.agent.persona.strip(), _CONTRACT) if part)
+    return redact("\n\n".join(part for part in (run.agent.persona.strip(), _CONTRACT) if part))
 
 
 def _whole_brief(run: TaskRun) -> str:

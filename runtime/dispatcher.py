@@ -33,6 +33,8 @@ from runtime.supervision import Watch
 
 log = structlog.get_logger("bbb.runtime")
 
+DATABASE_AWAY = (OperationalError, InterfaceError)
+
 
 class Dispatcher:
     """One scheduler. Each step does its share of work; `run` repeats them."""
@@ -121,7 +123,20 @@ class Dispatcher:
             record_stale(watched.run, action="supervise")
             self._forget(watched)
             return True
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:
+            self._give_up(watched, error)
+            return True
         return more or record is not None
+
+    def _give_up(self, watched: Watch, error: Exception) -> None:
+        """End a run that cannot be looked after: one bad line must not stop the scheduler, and with it all others."""
+        run = watched.run
+        log.exception("supervision_failed", run_id=run.pk, task_id=run.task_id)
+        processes.end_processes(processes.tagged(run.tag), settings.STOP_GRACE_S)
+        finish_run(run, ExitRecord.unexpected(error, session_id=run.session_id))
+        self._forget(watched)
 
     def _pass_on_intents(self) -> None:
         tasks = Task.objects.filter(pk__in=[watched.run.task_id for watched in self._watched.values()])
@@ -139,6 +154,11 @@ class Dispatcher:
                 finish_run(run, ExitRecord(outcome="failed", code=error.code, message=str(error)))
             except Conflict:
                 record_stale(run, action="start")
+            except DATABASE_AWAY:
+                raise
+            except Exception as error:
+                log.exception("start_failed")
+                finish_run(run, ExitRecord.unexpected(error))
             else:
                 self._watched[run.pk] = supervision.watch(run, directory)
 
@@ -172,7 +192,7 @@ class Dispatcher:
         close_old_connections()
         try:
             return self.tick()
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_AWAY as error:
             log.error("database_unavailable", error=str(error))
             connection.close()
             self._is_draining.wait(min(settings.TICK_S, 1.0))
@@ -183,7 +203,7 @@ class Dispatcher:
         if self._stop_agents:
             self._end_agents()
         log.info("scheduler_stopped", owner=self._owner, agents_left=len(self._watched))
-        with contextlib.suppress(OperationalError, InterfaceError):
+        with contextlib.suppress(*DATABASE_AWAY):
             schedulers.leave(self._scheduler)
         for watched in self._watched.values():
             watched.close()

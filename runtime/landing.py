@@ -61,7 +61,7 @@ def _merge(run: TaskRun, *, actor: str) -> None:
         )
     except merge.MergeConflict as conflict:
         _send_back(run, conflict, actor=actor)
-    except (git.GitError, merge.BranchMoved) as error:
+    except (git.GitError, merge.BranchMoved, OSError) as error:
         _ask_for_help(run, str(error), actor=actor)
     else:
         _done(run, landed, actor=actor)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from events import services as events
 from inbox import services as inbox
@@ -31,13 +32,24 @@ def adopt_abandoned(*, owner: str) -> list[Watch]:
         if run.status == RunStatus.RUNNING and run.host_id != host_id():
             _ask_about_lost_host(run)
         elif leases.take_over(run, owner=owner):
-            try:
-                watched = _settle(run)
-            except StaleRun:
-                record_stale(run, action="recover")
-                continue
+            watched = _settle_safely(run)
             adopted += [watched] if watched else []
     return adopted
+
+
+def _settle_safely(run: TaskRun) -> Watch | None:
+    try:
+        return _settle(run)
+    except StaleRun:
+        record_stale(run, action="recover")
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        # What cannot be read must not keep every later scheduler from starting.
+        log.exception("recovery_failed", run_id=run.pk, task_id=run.task_id)
+        processes.end_processes(processes.tagged(run.tag), settings.STOP_GRACE_S)
+        finish_run(run, ExitRecord.unexpected(error, session_id=run.session_id))
+    return None
 
 
 def _abandoned(owner: str) -> list[TaskRun]:

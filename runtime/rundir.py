@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from security.redaction import redact
+
 Outcome = Literal["finished", "blocked", "unreported", "interrupted", "parked", "cancelled", "failed"]
 
 
@@ -102,6 +104,12 @@ class ExitRecord:
     session_id: str = ""
     usage: Usage = field(default_factory=Usage)
     ended_at: str = ""
+
+    @classmethod
+    def unexpected(cls, error: Exception, *, session_id: str = "") -> ExitRecord:
+        """Return the record of a run that an error of ours has ended."""
+        message = redact(f"{type(error).__name__}: {error}")
+        return cls(outcome="failed", code="protocol", message=message, session_id=session_id)
 
 
 @dataclass(frozen=True)
