@@ -15,6 +15,7 @@ from inbox.states import ItemStatus, ItemType, Resolution
 from orchestration.exceptions import InvalidTransition, VersionConflict
 from orchestration.models import Task
 from orchestration.services import comments, tasks
+from orchestration.services.interventions import audited
 from orchestration.states import TaskStatus
 
 Action = Literal["approve", "request_changes", "answer", "dismiss"]
@@ -104,7 +105,7 @@ def close_item(
     return item
 
 
-@events.unit_of_work()
+@audited
 def approve_task(task: Task, *, actor: str, expected_version: int | None = None) -> Task:
     """Approve the work that waits in review. Raises InvalidTransition, VersionConflict."""
     _close_review(task, "approve", "", actor=actor, expected_version=expected_version)
@@ -112,7 +113,7 @@ def approve_task(task: Task, *, actor: str, expected_version: int | None = None)
     return task
 
 
-@events.unit_of_work()
+@audited
 def request_changes(task: Task, *, changes: str, actor: str, expected_version: int | None = None) -> Task:
     """Send work in review back with what to change. Raises UserInputRequired, InvalidTransition, VersionConflict."""
     if not changes.strip():
@@ -128,6 +129,12 @@ def mark_read(item: InboxItem, *, actor: str) -> InboxItem:
     InboxItem.objects.filter(pk=item.pk, is_read=False).update(is_read=True, version=F("version") + 1)
     item.refresh_from_db()
     return item
+
+
+def is_waiting_for_answer(run_id: int) -> bool:
+    """Tell whether a question of a run is open, or answered and not delivered."""
+    questions = InboxItem.objects.filter(run_id=run_id, item_type=ItemType.AWAIT_USER_INPUT)
+    return questions.open().exists() or questions.undelivered().exists()
 
 
 @events.unit_of_work()

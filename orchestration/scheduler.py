@@ -18,6 +18,8 @@ class AgentRoom:
     project_id: int
     status: str
     free: int
+    has_client: bool = True
+    """Whether the client of its provider can work on this host."""
 
 
 @dataclass(frozen=True)
@@ -127,5 +129,8 @@ def _pick_agent(candidate: Candidate, project: ProjectRoom, room: Room) -> Agent
     active = [agent for agent in wanted if agent.status == AgentStatus.ACTIVE]
     if not active:
         return Reason.AGENT_PAUSED if wanted else Reason.NO_AGENT
-    best = max(active, key=lambda agent: (room.left(f"agent:{agent.id}", agent.free), -agent.id))
+    able = [agent for agent in active if agent.has_client]
+    if not able:
+        return Reason.NO_CLIENT
+    best = max(able, key=lambda agent: (room.left(f"agent:{agent.id}", agent.free), -agent.id))
     return best if room.left(f"agent:{best.id}", best.free) > 0 else Reason.AGENT_BUSY

@@ -101,3 +101,4 @@ class Reason(TextChoices):
     REVIEW_FULL = "review_full"
     RETRY_AT = "retry_at"
     NO_AGENT = "no_agent"
+    NO_CLIENT = "no_client"  #: the client of its agent's provider is not installed, or has no login

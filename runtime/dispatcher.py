@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import structlog
 from django.conf import settings
@@ -18,22 +19,24 @@ from orchestration.exceptions import Conflict
 from orchestration.models import Task
 from orchestration.scheduler import plan
 from orchestration.states import TaskStatus
-from runtime import landing, planning, processes, recovery, schedulers, starting, supervision
+from runtime import clients, landing, planning, processes, recovery, schedulers, starting, supervision
 from runtime.exceptions import StaleRun, StartFailed
 from runtime.executors import local
 from runtime.models import TaskRun
 from runtime.rundir import ExitRecord
+from runtime.services.alerts import alert_missing_clients
 from runtime.services.answers import deliver_answers
 from runtime.services.claims import claim
 from runtime.services.finishing import finish_run
 from runtime.services.moves import record_stale
 from runtime.services.promoting import promote_due
-from runtime.states import RunStatus
 from runtime.supervision import Watch
 
 log = structlog.get_logger("bbb.runtime")
 
 DATABASE_AWAY = (OperationalError, InterfaceError)
+# How long a scheduler that was told to leave waits to be told a second time, which means: and the agents too.
+SECOND_CALL_S = 2.0
 
 
 class Dispatcher:
@@ -47,6 +50,7 @@ class Dispatcher:
         self._stop_agents = stop_agents
         self._is_draining = threading.Event()
         self._next_beat = 0.0
+        self._missing: set[str] = set()
 
     @property
     def actor(self) -> str:
@@ -54,16 +58,16 @@ class Dispatcher:
 
     def run(self, *, once: bool = False) -> None:
         """Tick until a signal, or with `once` until nothing is left that this scheduler could do."""
-        log.info("scheduler_started", owner=self._owner)
-        with self._signals(), Listener(poll_s=settings.POLL_S) as hints:
+        with self._signals() as calls, Listener(poll_s=settings.POLL_S) as hints:
+            log.info("scheduler_started", owner=self._owner)
             # Listening comes first: what is committed from now on wakes the loop.
             while not self._is_draining.is_set():
-                is_busy = self._tick_safely()
-                if not is_busy and (self._is_exhausted() or (once and self._is_idle())):
+                nap_s = self._round(once=once)
+                if nap_s is None:
                     break
-                if not is_busy:
-                    hints.wait(self._nap_s(), [fd for watched in self._watched.values() if (fd := watched.pidfd)])
-        self._leave()
+                if nap_s > 0:
+                    hints.wait(nap_s, calls + [fd for watched in self._watched.values() if (fd := watched.pidfd)])
+            self._leave()
 
     def tick(self) -> bool:
         """Do one round of every step; True when something was done and another round may find more."""
@@ -80,7 +84,7 @@ class Dispatcher:
 
     def recover(self) -> bool:
         """Adopt what dead schedulers left."""
-        adopted = recovery.adopt_abandoned(owner=self._owner)
+        adopted = recovery.adopt_abandoned(owner=self._owner, watched=list(self._watched))
         self._watched |= {watched.run.pk: watched for watched in adopted}
         return bool(adopted)
 
@@ -95,14 +99,25 @@ class Dispatcher:
 
     def dispatch(self) -> bool:
         """Plan, claim what the plan says, and start it after the commit."""
-        room = planning.room()
+        missing = clients.missing()
+        if self._is_news(missing):
+            log.warning("clients_missing", **{provider: str(error) for provider, error in missing.items()})
+        if missing:
+            alert_missing_clients(missing, actor=self.actor)
+        room = planning.room(missing=missing)
         chosen = plan(planning.candidates(room), room).start[: self._batch()]
         started = claim(chosen, owner=self._owner) if chosen else []
-        for run in started:
-            self._start(run)
         if self._starts_left is not None:
             self._starts_left -= len(started)
+        for run in started:
+            self.heartbeat()  # a start may take its time, and the next ones hold a lease already
+            self._start(run)
         return bool(started)
+
+    def _is_news(self, missing: Mapping[str, Exception]) -> bool:
+        """Tell whether providers cannot work that could at the last look."""
+        before, self._missing = self._missing, set(missing)
+        return bool(self._missing - before)
 
     def supervise(self) -> bool:
         """Look after every run of this scheduler."""
@@ -113,6 +128,11 @@ class Dispatcher:
         return any(outcomes)
 
     def _look_after(self, watched: Watch) -> bool:
+        run = watched.run
+        with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
+            return self._look_after_bound(watched)
+
+    def _look_after_bound(self, watched: Watch) -> bool:
         try:
             more = supervision.follow(watched)
             record = supervision.ended(watched)
@@ -126,17 +146,11 @@ class Dispatcher:
         except DATABASE_AWAY:
             raise
         except Exception as error:
-            self._give_up(watched, error)
+            log.exception("supervision_failed")
+            supervision.give_up(watched.run, watched.directory, error)
+            self._forget(watched)
             return True
         return more or record is not None
-
-    def _give_up(self, watched: Watch, error: Exception) -> None:
-        """End a run that cannot be looked after: one bad line must not stop the scheduler, and with it all others."""
-        run = watched.run
-        log.exception("supervision_failed", run_id=run.pk, task_id=run.task_id)
-        processes.end_processes(processes.tagged(run.tag), settings.STOP_GRACE_S)
-        finish_run(run, ExitRecord.unexpected(error, session_id=run.session_id))
-        self._forget(watched)
 
     def _pass_on_intents(self) -> None:
         tasks = Task.objects.filter(pk__in=[watched.run.task_id for watched in self._watched.values()])
@@ -151,16 +165,22 @@ class Dispatcher:
                 directory = starting.start(run)
             except StartFailed as error:
                 log.warning("run_not_started", code=error.code, error=str(error))
-                finish_run(run, ExitRecord(outcome="failed", code=error.code, message=str(error)))
+                self._end_unstarted(run, ExitRecord(outcome="failed", code=error.code, message=str(error)))
             except Conflict:
                 record_stale(run, action="start")
             except DATABASE_AWAY:
                 raise
             except Exception as error:
                 log.exception("start_failed")
-                finish_run(run, ExitRecord.unexpected(error))
+                self._end_unstarted(run, ExitRecord.unexpected(error))
             else:
                 self._watched[run.pk] = supervision.watch(run, directory)
+
+    def _end_unstarted(self, run: TaskRun, record: ExitRecord) -> None:
+        try:
+            finish_run(run, record)
+        except StaleRun:  # it took longer than the lease
+            record_stale(run, action="start")
 
     def _forget(self, watched: Watch) -> None:
         watched.close()
@@ -176,9 +196,8 @@ class Dispatcher:
 
     def _is_idle(self) -> bool:
         """Tell whether only people, or other schedulers, could bring more work."""
-        waiting = TaskRun.objects.filter(status__in=[RunStatus.QUEUED, RunStatus.RETRY_SCHEDULED], task__is_held=False)
         landing_due = Task.objects.filter(approved_at__isnull=False, status=TaskStatus.REVIEW)
-        return not self._watched and not waiting.exists() and not landing_due.exists() and planning.next_due() is None
+        return not self._watched and not landing_due.exists() and planning.next_due() is None
 
     def _nap_s(self) -> float:
         """Return how long to sleep at most: short while agents write, else until something comes due."""
@@ -187,19 +206,25 @@ class Dispatcher:
         longest = settings.POLL_S if self._watched else settings.TICK_S
         return max(0.01, min(longest, beat, due if due is not None else longest))
 
-    def _tick_safely(self) -> bool:
-        """Tick; while the database is away claim nothing, let the agents work, and try again."""
+    def _round(self, *, once: bool) -> float | None:
+        """Tick, and return for how long to sleep then; None when this was the last round.
+
+        While the database is away claim nothing, let the agents work, and try again.
+        """
         close_old_connections()
         try:
-            return self.tick()
+            if self.tick():
+                return 0.0
+            return None if self._is_exhausted() or (once and self._is_idle()) else self._nap_s()
         except DATABASE_AWAY as error:
             log.error("database_unavailable", error=str(error))
             connection.close()
-            self._is_draining.wait(min(settings.TICK_S, 1.0))
-            return False
+            return min(settings.TICK_S, 1.0)
 
     def _leave(self) -> None:
         """Stop, leaving the agents to the next scheduler unless they are to stop as well."""
+        if self._is_draining.is_set() and self._watched:
+            self._await_second_call()
         if self._stop_agents:
             self._end_agents()
         log.info("scheduler_stopped", owner=self._owner, agents_left=len(self._watched))
@@ -207,6 +232,12 @@ class Dispatcher:
             schedulers.leave(self._scheduler)
         for watched in self._watched.values():
             watched.close()
+
+    def _await_second_call(self) -> None:
+        log.info("scheduler_draining", owner=self._owner, agents_left=len(self._watched))
+        until = time.monotonic() + SECOND_CALL_S
+        while not self._stop_agents and time.monotonic() < until:
+            time.sleep(0.05)
 
     def _end_agents(self) -> None:
         """Ask every runner to stop at a safe point and carry over how they ended."""
@@ -218,7 +249,7 @@ class Dispatcher:
                 self._look_after(watched)
             threading.Event().wait(settings.POLL_S)
         for watched in self._watched.values():
-            processes.end_processes(processes.tagged(watched.run.tag), settings.STOP_GRACE_S)
+            processes.end_processes(processes.tagged(watched.directory.tag), settings.STOP_GRACE_S)
 
     def drain(self) -> None:
         """First call: stop claiming and leave. Second: stop the agents too."""
@@ -226,15 +257,24 @@ class Dispatcher:
         self._is_draining.set()
 
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Drain on SIGTERM and SIGINT while the loop runs; the old handlers come back after it."""
+    def _signals(self) -> Iterator[list[int]]:
+        """Drain on SIGTERM and SIGINT while the loop runs; the old handlers come back after it.
+
+        Yields what becomes readable then: a handler alone does not end a sleep.
+        """
         if threading.current_thread() is not threading.main_thread():
-            yield
+            yield []
             return
         wanted = (signal.SIGTERM, signal.SIGINT)
         before = [signal.signal(number, lambda *_: self.drain()) for number in wanted]
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        waker = signal.set_wakeup_fd(writer)
         try:
-            yield
+            yield [reader]
         finally:
+            signal.set_wakeup_fd(waker)
+            os.close(reader)
+            os.close(writer)
             for number, handler in zip(wanted, before, strict=True):
                 signal.signal(number, handler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.exceptions import Conflict
+from orchestration.exceptions import Conflict, Invalid
 
 
 class StaleRun(Conflict):
@@ -21,6 +21,38 @@ class NothingToResume(Conflict):
     """Nothing waits to go on. Retry the task instead."""
 
     code = "nothing_to_resume"
+
+
+class NoDiff(Conflict):
+    """The run has changed nothing yet that could be shown."""
+
+    code = "no_diff"
+
+
+class DiffUnavailable(Conflict):
+    """The repository does not have the commits of this run any more."""
+
+    code = "diff_unavailable"
+
+
+class UnknownProvider(Invalid):
+    """There is no such provider."""
+
+    code = "unknown_provider"
+
+
+class UnknownModel(Invalid):
+    """The provider has no such model."""
+
+    code = "unknown_model"
+
+
+class ClientUnavailable(Invalid):
+    """The provider's client cannot work on this host."""
+
+    def __init__(self, message: str, *, code: str, field: str) -> None:
+        super().__init__(message, field=field)
+        self.code = code
 
 
 class StartFailed(Exception):

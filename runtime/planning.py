@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from decimal import Decimal
 
 from django.conf import settings
@@ -22,13 +22,16 @@ from runtime.states import RunStatus
 BATCH = 16
 
 
-def room(projects: Iterable[Project] | None = None) -> Room:
-    """Return what is free now, for all projects that are not archived or for the given ones."""
+def room(projects: Iterable[Project] | None = None, *, missing: Container[str] = ()) -> Room:
+    """Return what is free now, for all projects that are not archived or for the given ones.
+
+    `missing` names the providers whose client cannot work here.
+    """
     chosen = list(Project.objects.filter(is_archived=False)) if projects is None else list(projects)
     running = dict(Slot.objects.values_list("key", "running"))
     agents = defaultdict(list)
     for agent in Agent.objects.filter(project__in=chosen):
-        agents[agent.project_id].append(_agent_room(agent, running))
+        agents[agent.project_id].append(_agent_room(agent, running, missing))
     reviews = _waiting_in_review(chosen)
     return Room(
         now=leases.now(),
@@ -49,7 +52,7 @@ def room(projects: Iterable[Project] | None = None) -> Room:
 
 def candidates(room_: Room) -> list[Candidate]:
     """Return what might start, the first first: queued runs, then tasks, fair over the projects."""
-    return [*_queued_runs(), *_tasks(room_)]
+    return [*_queued_runs(room_), *_tasks(room_)]
 
 
 def candidate_of(task: Task) -> Candidate:
@@ -76,9 +79,14 @@ def budget_left(project: Project) -> Decimal | None:
     return project.daily_budget_usd - spent_on(timezone.now().date(), project.pk) - (reserved or Decimal(0))
 
 
-def _agent_room(agent: Agent, running: dict[str, int]) -> AgentRoom:
-    free = agent.max_parallel_runs - running.get(slots.agent_key(agent.pk), 0)
-    return AgentRoom(id=agent.pk, project_id=agent.project_id, status=agent.status, free=free)
+def _agent_room(agent: Agent, running: dict[str, int], missing: Container[str]) -> AgentRoom:
+    return AgentRoom(
+        id=agent.pk,
+        project_id=agent.project_id,
+        status=agent.status,
+        free=agent.max_parallel_runs - running.get(slots.agent_key(agent.pk), 0),
+        has_client=agent.provider not in missing,
+    )
 
 
 def _waiting_in_review(projects: list[Project]) -> dict[int, int]:
@@ -92,8 +100,10 @@ def _waiting_in_review(projects: list[Project]) -> dict[int, int]:
     return {row["project"]: row["count"] for row in counted} if capped else {}
 
 
-def _queued_runs() -> list[Candidate]:
-    runs = TaskRun.objects.unowned().filter(task__is_held=False).select_related("task")[:BATCH]
+def _queued_runs(room_: Room) -> list[Candidate]:
+    """Return the first queued runs, leaving out those that could not go on now: they would hide the others."""
+    able = [agent for project in room_.projects.values() if _has_room(project) for agent in _able_agents(project)]
+    runs = TaskRun.objects.unowned().filter(task__is_held=False, agent__in=able).select_related("task")[:BATCH]
     return [
         Candidate(
             task_id=run.task_id,
@@ -117,14 +127,14 @@ def _tasks(room_: Room) -> list[Candidate]:
 
 
 def _fair_order(room_: Room) -> list[int]:
-    open_ = [project.id for project in room_.projects.values() if not project.is_paused and project.free > 0]
+    open_ = [project.id for project in room_.projects.values() if _has_room(project)]
     served = Project.objects.filter(pk__in=open_).order_by(F("last_served_at").asc(nulls_first=True), "id")
     return list(served.values_list("pk", flat=True)) if room_.free > 0 else []
 
 
 def _first_tasks(project: ProjectRoom) -> list[Candidate]:
     """Return the project's next tasks, leaving out those whose agent could not take them now."""
-    able = [agent.id for agent in project.agents if agent.status == AgentStatus.ACTIVE and agent.free > 0]
+    able = _able_agents(project)
     if not able:
         return []
     tasks = Task.objects.due().filter(Q(assignee__isnull=True) | Q(assignee__in=able), project_id=project.id)[:BATCH]
@@ -140,10 +150,26 @@ def _first_tasks(project: ProjectRoom) -> list[Candidate]:
     ]
 
 
+def _has_room(project: ProjectRoom) -> bool:
+    return (
+        not project.is_paused
+        and project.free > 0
+        and (project.budget_left_usd is None or project.budget_left_usd > 0)
+        and (project.review_left is None or project.review_left > 0)
+    )
+
+
+def _able_agents(project: ProjectRoom) -> list[int]:
+    active = [agent for agent in project.agents if agent.status == AgentStatus.ACTIVE and agent.has_client]
+    return [agent.id for agent in active if agent.free > 0]
+
+
 def next_due() -> float | None:
     """Return in how many seconds the next retry or `not_before` comes due; None when nothing waits for time."""
     now = leases.now()
-    retry = TaskRun.objects.filter(status=RunStatus.RETRY_SCHEDULED).order_by("next_retry_at").first()
+    # A retry of a held task is not promoted, however late it is: it would keep the loop from sleeping.
+    retries = TaskRun.objects.filter(status=RunStatus.RETRY_SCHEDULED, task__is_held=False)
+    retry = retries.order_by("next_retry_at").first()
     start = Task.objects.ready().filter(not_before__gt=now).order_by("not_before").first()
     times = [moment for moment in (retry and retry.next_retry_at, start and start.not_before) if moment]
     return max(0.0, (min(times) - now).total_seconds()) if times else None

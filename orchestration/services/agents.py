@@ -8,7 +8,7 @@ from events import services as events
 from events.states import EventType
 from orchestration.exceptions import NameTaken
 from orchestration.models import Agent, Project
-from orchestration.services.rows import checked, update_row
+from orchestration.services.rows import checked, insert, update_row
 
 
 @events.unit_of_work()
@@ -16,7 +16,7 @@ def create_agent(project: Project, *, name: str, actor: str, **fields: Any) -> A
     """Create an agent in a project. Raises Invalid, NameTaken."""
     agent = checked(Agent(project=project, name=name, **fields))
     _refuse_taken(agent)
-    agent.save(force_insert=True)
+    insert(agent, taken=NameTaken)
     events.append(EventType.AGENT_CREATED, project_id=project.pk, actor=actor, id=agent.pk, version=1, title=name)
     return agent
 

@@ -6,6 +6,7 @@ from django.db.models import F
 
 from events import services as events
 from events.states import EventType
+from orchestration.exceptions import Invalid
 from orchestration.models import Comment, Document, Task
 from orchestration.services.rows import checked
 from orchestration.states import CommentStatus
@@ -23,6 +24,8 @@ def create_comment(
     anchor: str = "",
 ) -> Comment:
     """Comment on a task (with `run_id` and `anchor`: on a line of its diff) or on a document. Raises Invalid."""
+    if (task is None) == (document is None):
+        raise Invalid("A comment is about a task or about a document.")
     comment = Comment(body=body, author=author, task=task, document=document, run_id=run_id, anchor=anchor)
     checked(comment).save(force_insert=True)
     about = task or document

@@ -9,7 +9,7 @@ from events import services as events
 from events.states import EventType
 from orchestration.exceptions import NameTaken
 from orchestration.models import Document, Project
-from orchestration.services.rows import checked, update_row
+from orchestration.services.rows import checked, insert, update_row
 
 
 @events.unit_of_work()
@@ -18,9 +18,8 @@ def create_document(project: Project, *, path: str, title: str, actor: str, **fi
     document = Document(project=project, path=path, title=title, **fields)
     document.content_hash = _digest(document.body)
     checked(document)
-    if Document.objects.filter(project=project, path=path).exists():
-        raise NameTaken("Another document of the project has this path. Choose another one.")
-    document.save(force_insert=True)
+    _refuse_taken(document)
+    insert(document, taken=NameTaken)
     events.append(
         EventType.DOCUMENT_CREATED, project_id=project.pk, actor=actor, id=document.pk, version=1, title=title
     )
@@ -29,7 +28,9 @@ def create_document(project: Project, *, path: str, title: str, actor: str, **fi
 
 @events.unit_of_work()
 def update_document(document: Document, *, actor: str, expected_version: int | None = None, **changes: Any) -> Document:
-    """Change a document. Raises Invalid, VersionConflict."""
+    """Change a document. Raises Invalid, NameTaken, VersionConflict."""
+    if "path" in changes:
+        _refuse_taken(Document(pk=document.pk, project_id=document.project_id, path=changes["path"]))
     if "body" in changes:
         changes["content_hash"] = _digest(changes["body"])
     if fields := update_row(document, expected_version=expected_version, changes=changes):
@@ -42,6 +43,12 @@ def update_document(document: Document, *, actor: str, expected_version: int | N
             fields=fields,
         )
     return document
+
+
+def _refuse_taken(document: Document) -> None:
+    others = Document.objects.filter(project_id=document.project_id, path=document.path).exclude(pk=document.pk)
+    if others.exists():
+        raise NameTaken("Another document of the project has this path. Choose another one.")
 
 
 def _digest(body: str) -> str:

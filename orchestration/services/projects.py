@@ -12,7 +12,7 @@ from events.states import EventType
 from orchestration import git
 from orchestration.exceptions import InvalidRepository, SlugTaken
 from orchestration.models import Project
-from orchestration.services.rows import checked, update_row
+from orchestration.services.rows import checked, insert, update_row
 
 
 @events.unit_of_work()
@@ -25,7 +25,7 @@ def create_project(
     checked(project)
     if Project.objects.filter(slug=project.slug).exists():
         raise SlugTaken
-    project.save(force_insert=True)
+    insert(project, taken=SlugTaken)
     events.append(
         EventType.PROJECT_CREATED, project_id=project.pk, actor=actor, id=project.pk, version=1, title=project.name
     )
@@ -55,12 +55,16 @@ def update_project(project: Project, *, actor: str, expected_version: int | None
 
 def _inspected(root_path: str, base_branch: str) -> str:
     """Return the absolute path of the repository, or say what is wrong with it."""
-    path = Path(root_path).expanduser()
     try:
+        path = Path(root_path).expanduser()
         git.inspect_repository(path, base_branch)
+        return str(path.resolve())
     except git.RepositoryInvalid as error:
         raise InvalidRepository(str(error), code=error.code) from None
-    return str(path.resolve())
+    except (OSError, RuntimeError, ValueError):  # a name too long, a user that is not there, a NUL
+        raise InvalidRepository(f"{root_path!r} cannot be a path on this host.", code="path_not_found") from None
+    except git.GitError as error:
+        raise InvalidRepository(f"git cannot read {root_path!r}: {error}", code="not_a_repository") from None
 
 
 def _slug(name: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.db.models import F, Model
 
-from orchestration.exceptions import Invalid, VersionConflict
+from orchestration.exceptions import DomainError, Invalid, VersionConflict
 
 M = TypeVar("M", bound=Model)
 
@@ -20,6 +21,15 @@ def checked(row: M, *, exclude: set[str] | None = None) -> M:
         field, messages = next(iter(error.message_dict.items()))
         raise Invalid(f"{field}: {' '.join(messages)}", field=field) from None
     return row
+
+
+def insert(row: Model, *, taken: type[DomainError]) -> None:
+    """Write a new row. Raises `taken` when another one with the same name was written in the same moment."""
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        raise taken from None
 
 
 def update_row(row: M, *, expected_version: int | None, changes: dict[str, Any]) -> list[str]:

@@ -101,9 +101,10 @@ def _create(task: Task, agent: Agent, owner: str, cost_cap: Decimal | None) -> T
 
 
 def inherited(run: TaskRun, agent: Agent) -> dict[str, str]:
-    """Return what a later attempt goes on with: the worktree, and the session if it is the same agent's."""
+    """Return what a later attempt goes on with: the worktree, and the session if it is there and the same agent's."""
+    has_session = run.agent_id == agent.pk and run.error_code != "session_lost"
     return {
-        "session_id": run.session_id if run.agent_id == agent.pk else "",
+        "session_id": run.session_id if has_session else "",
         "workspace": run.workspace,
         "branch": run.branch,
         "base_commit": run.base_commit,

@@ -115,6 +115,10 @@ def _interrupt(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: 
     if task.is_held:
         move_task(task, TaskStatus.BLOCKED, actor=actor, trace_id=run.trace_id, reason="paused", is_held=False)
         return
+    if inbox.is_waiting_for_answer(run.pk):
+        # As if it had been parked: resumed without the answer, the agent would only ask again.
+        move_task(task, TaskStatus.BLOCKED, actor=actor, trace_id=run.trace_id, reason="waiting for an answer")
+        return
     move_run(run, RunStatus.QUEUED, actor=actor, reason="interrupted", prompt=run.prompt)
 
 

@@ -18,7 +18,7 @@ from beebeebrain.foreground import (
     scheduler_command,
     web_command,
 )
-from runtime import schedulers
+from runtime import clients, schedulers
 
 
 class Command(BaseCommand):
@@ -30,7 +30,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self._run(options["port"])
-        except (PortTaken, schedulers.SecondHost) as refused:
+        except (PortTaken, schedulers.SecondHost, clients.ClientsMissing) as refused:
             raise CommandError(str(refused), returncode=2) from None
         except ServiceDied as died:
             raise CommandError(f"{died} Its last lines above say why.") from None
@@ -39,6 +39,7 @@ class Command(BaseCommand):
         require_free(port)
         initialise.migrate()
         schedulers.refuse_second_host()
+        clients.require()
         password = initialise.ensure_admin()
         services = Services(environment())
         with services.running():

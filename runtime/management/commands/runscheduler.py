@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from runtime import clients
+from runtime.clients import ClientsMissing
 from runtime.dispatcher import Dispatcher
 from runtime.schedulers import SecondHost
 
@@ -30,7 +32,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            clients.require()
             dispatcher = Dispatcher(max_runs=options["max_runs"], stop_agents=options["stop_agents"])
-        except SecondHost as refused:
+        except (SecondHost, ClientsMissing) as refused:
             raise CommandError(str(refused), returncode=2) from None
         dispatcher.run(once=options["once"])
