@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from orchestration.models import Agent
+from orchestration.serializers.strict import WHOLE, StrictSerializer, VersionedSerializer
+
+
+class AgentSerializer(StrictSerializer, serializers.ModelSerializer[Agent]):
+    """Who does the work."""
+
+    enabled_tools = serializers.ListField(child=serializers.CharField(max_length=200), required=False)
+    max_cost_usd = serializers.DecimalField(
+        max_digits=12, decimal_places=6, min_value=0, required=False, help_text="For one start of a run; 0: no cap."
+    )
+
+    class Meta:
+        model = Agent
+        fields = [
+            "id",
+            "project",
+            "name",
+            "role",
+            "provider",
+            "model",
+            "persona",
+            "enabled_tools",
+            "permission_mode",
+            "max_parallel_runs",
+            "timeout_s",
+            "max_turns",
+            "max_cost_usd",
+            "status",
+            "created_at",
+            "version",
+        ]
+        extra_kwargs = {
+            "max_parallel_runs": WHOLE,
+            "timeout_s": WHOLE | {"min_value": 1},
+            "max_turns": WHOLE,
+        }
+        # The service answers for a name that is taken.
+        validators: list[object] = []
+
+
+class AgentChangesSerializer(AgentSerializer, VersionedSerializer):
+    class Meta(AgentSerializer.Meta):
+        fields = [*AgentSerializer.Meta.fields, "expected_version"]
+        read_only_fields = ["project"]

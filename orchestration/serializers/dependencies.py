@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from orchestration.models import TaskDependency
+from orchestration.serializers.strict import StrictSerializer
+
+
+class DependencySerializer(StrictSerializer, serializers.ModelSerializer[TaskDependency]):
+    """`task` starts only when `depends_on` is done."""
+
+    class Meta:
+        model = TaskDependency
+        fields = ["id", "task", "depends_on", "kind"]
+        read_only_fields = ["kind"]
+        # An edge that exists already is no error.
+        validators: list[object] = []
