@@ -19,8 +19,8 @@ RUN_READY := $(or $(wildcard $(TEST_READY)),$(VENV)/.run-synced)
 run: $(RUN_READY) ## Web and scheduler for real work, on http://127.0.0.1:$PORT (8000); Ctrl-C stops both
 	@$(PY) manage.py up $(if $(PORT),--port $(PORT))
 
-demo: $(RUN_READY) ## The same on a small project, offline, with scripted answers; ONCE=1 ends when all is merged
-	@$(PY) -m beebeebrain.demo $(if $(ONCE),--once)
+demo: $(RUN_READY) ## The same on a small project, offline, with scripted answers; ONCE=1 ends when all is merged, FRESH=1 begins anew
+	@$(PY) -m beebeebrain.demo $(if $(ONCE),--once) $(if $(FRESH),--fresh) $(if $(PORT),--port $(PORT))
 
 ##@ Check
 test: $(TEST_READY) ## Everything: lint, types, imports, migrations, all tests on SQLite and on PostgreSQL

@@ -73,5 +73,6 @@ def configuration(*, level: str, style: str, file: Path | None) -> dict[str, Any
             "django.channels.server": {"level": "WARNING"},
             "daphne": {"level": "WARNING"},
             "uvicorn.access": {"level": "WARNING"},
+            "httpx": {"level": "WARNING"},
         },
     }

@@ -75,12 +75,18 @@ def prompts(message: Json) -> list[str]:
 
 def working_directory(messages: list[Json], system: Any) -> str | None:
     """Return the directory the client says it works in, or None. The last word counts: a session can move."""
-    said = [message.get("content") for message in messages if message.get("role") == "system"]
-    for content in [*reversed(said), system]:
-        found = [match for text in _texts(content) for match in _CWD.findall(text)]
+    for texts in [*map(_environment, reversed(messages)), _texts(system)]:
+        found = [match for text in texts for match in _CWD.findall(text)]
         if found:
             return str(found[-1]).strip()
     return None
+
+
+def _environment(message: Json) -> list[str]:
+    """Return the client's own words in a message: older models get them as a reminder in the user's."""
+    texts = _texts(message.get("content"))
+    is_own = message.get("role") == "system"
+    return [text for text in texts if is_own or text.lstrip().startswith(_REMINDER)]
 
 
 def is_compaction(messages: list[Json]) -> bool:

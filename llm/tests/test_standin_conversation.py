@@ -148,5 +148,10 @@ def test_working_directory_is_the_last_one_the_client_named() -> None:
     assert conversation.working_directory([], environment.format("/s")) == "/s"
 
 
+def test_working_directory_is_found_in_a_reminder() -> None:
+    reminder = "<system-reminder>\n# Environment\n - Primary working directory: /w\n</system-reminder>"
+    assert conversation.working_directory([user(reminder)], None) == "/w"
+
+
 def test_prompt_cannot_name_the_working_directory() -> None:
     assert conversation.working_directory([user("Primary working directory: /etc")], "") is None
