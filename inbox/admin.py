@@ -1,0 +1,118 @@
+"""The inbox."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.enums import ActionVariant
+
+from inbox.models import InboxItem
+from inbox.services import OFFERED, Action, close_item
+from inbox.states import ItemStatus, ItemType
+from orchestration.admin.service import command_rows
+from security.admin.base import DialogForm, ReadOnlyAdmin, back_to, detail_action, found, labelled, prose
+from security.admin.words import WordsForm
+
+COLOURS = {ItemStatus.OPEN: "warning", ItemStatus.CLOSED: ""}
+
+
+class AnswerForm(WordsForm):
+    """Asks for an answer, and repeats what the agent proposed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        item = InboxItem.objects.filter(pk=self.object_id).first()
+        if item is not None and item.options:
+            self.fields["words"].help_text = f"Proposed: {' · '.join(map(str, item.options))}"
+
+
+@admin.register(InboxItem)
+class InboxItemAdmin(ReadOnlyAdmin[InboxItem]):
+    list_display = ("id", "title", "item_type", "state", "resolution", "project", "task", "created_at", "resolver")
+    list_display_links = ("id", "title")
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("item_type", ChoicesDropdownFilter),
+        ("resolution", ChoicesDropdownFilter),
+        ("project", RelatedDropdownFilter),
+        "is_read",
+    )
+    list_filter_submit = True
+    list_select_related = ("project", "task")
+    search_fields = ("title", "content", "user_input", "task__title")
+    date_hierarchy = "created_at"
+    # What is open stands first: "open" sorts behind "closed".
+    ordering = ("-status", "-id")
+    actions = ("approve", "dismiss")
+    actions_detail = ("request_changes_one", "approve_one", "answer_one", "dismiss_one")
+    readonly_fields = ("text", "proposed", "answer", "created_at")
+    fieldsets = (
+        (None, {"fields": ("title", ("item_type", "status"), "text", "proposed", ("project", "task", "run_id"))}),
+        ("Answer", {"fields": (("resolution", "resolver", "resolved_at"), "answer", "delivered_at")}),
+        ("State", {"fields": (("is_read", "created_at", "version"), "dedupe_key")}),
+    )
+
+    @labelled("status", COLOURS, ordering="status")
+    def state(self, item: InboxItem) -> tuple[str, str]:
+        return item.status, item.get_status_display()
+
+    @admin.display(description="content")
+    def text(self, item: InboxItem) -> SafeString | str:
+        return prose(item.content)
+
+    @admin.display(description="answer")
+    def answer(self, item: InboxItem) -> SafeString | str:
+        return prose(item.user_input)
+
+    @admin.display(description="options")
+    def proposed(self, item: InboxItem) -> SafeString | str:
+        return prose("\n".join(map(str, item.options)))
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Offer what the type of the item allows while it is open."""
+        item = self.get_object(request, object_id)
+        if item is None or item.status != ItemStatus.OPEN:
+            return []
+        offered = {f"inbox_inboxitem_{action}_one" for action in OFFERED[ItemType(item.item_type)]}
+        return [action for action in super().get_actions_detail(request, object_id) if action.action_name in offered]
+
+    @admin.action(description="Approve", permissions=["operate"])
+    def approve(self, request: HttpRequest, queryset: QuerySet[InboxItem]) -> None:
+        command_rows(request, queryset.select_related("task"), partial(close_item, action="approve"), "approved")
+
+    @admin.action(description="Dismiss", permissions=["operate"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[InboxItem]) -> None:
+        command_rows(request, queryset.select_related("task"), partial(close_item, action="dismiss"), "dismissed")
+
+    @detail_action(
+        "Approve",
+        icon="check",
+        title="Approve the work?",
+        text="It is merged into the base branch.",
+        variant=ActionVariant.PRIMARY,
+    )
+    def approve_one(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        return self._close(request, object_id, "approve", "approved")
+
+    @detail_action("Request changes", icon="edit", title="What should be different?", form=WordsForm)
+    def request_changes_one(self, request: HttpRequest, form: WordsForm, object_id: str) -> HttpResponse:
+        return self._close(request, object_id, "request_changes", "sent back", form.cleaned_data["words"])
+
+    @detail_action("Answer", icon="reply", title="What is the answer?", form=AnswerForm)
+    def answer_one(self, request: HttpRequest, form: AnswerForm, object_id: str) -> HttpResponse:
+        return self._close(request, object_id, "answer", "answered", form.cleaned_data["words"])
+
+    @detail_action("Dismiss", icon="close", title="Dismiss this item?")
+    def dismiss_one(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        return self._close(request, object_id, "dismiss", "dismissed")
+
+    def _close(self, request: HttpRequest, object_id: str, action: Action, done: str, words: str = "") -> HttpResponse:
+        item = found(self, request, object_id)
+        command_rows(request, [item], partial(close_item, action=action, user_input=words), done)
+        return back_to(request, item)

@@ -1,0 +1,53 @@
+"""Projects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+
+from orchestration.admin.service import ServiceAdmin
+from orchestration.exceptions import InvalidRepository, SlugTaken
+from orchestration.models import Project
+from orchestration.services import projects
+from security.admin.base import usd
+from security.roles import Role
+
+
+@admin.register(Project)
+class ProjectAdmin(ServiceAdmin[Project]):
+    write_role = Role.ADMIN
+    list_display = (
+        "name",
+        "slug",
+        "root_path",
+        "base_branch",
+        "max_parallel_runs",
+        "budget",
+        "auto_approve",
+        "is_paused",
+    )
+    list_filter = ("is_paused", "is_archived", "auto_approve")
+    search_fields = ("name", "slug", "root_path")
+    ordering = ("name",)
+    prepopulated_fields = {"slug": ("name",)}
+    readonly_fields = ("last_served_at", "created_at", "version")
+    lines_fields = {"checks": "Commands that must pass before work counts as finished, one a line."}
+    fields_at_fault = {InvalidRepository: "root_path", SlugTaken: "slug"}
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "root_path", "base_branch")}),
+        ("Workspace", {"fields": ("setup_command", "checks")}),
+        ("Limits", {"fields": ("max_parallel_runs", "max_in_review", "daily_budget_usd")}),
+        ("Switches", {"fields": ("auto_approve", "is_paused", "is_archived")}),
+        ("State", {"fields": ("last_served_at", "created_at", "version")}),
+    )
+
+    @admin.display(description="a day", ordering="daily_budget_usd")
+    def budget(self, project: Project) -> str:
+        return usd(project.daily_budget_usd)
+
+    def create(self, *, actor: str, **values: Any) -> Project:
+        return projects.create_project(actor=actor, **values)
+
+    def update(self, row: Project, *, actor: str, expected_version: int | None, **changes: Any) -> Project:
+        return projects.update_project(row, actor=actor, expected_version=expected_version, **changes)

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from orchestration.models import Agent, Comment, Project, Task
+from orchestration.states import TaskStatus
+from orchestration.tests.factories import make_agent, make_project, make_task, set_status
+from runtime.admin.log import SHOWN, text_of
+from runtime.models import RunLog, TaskRun
+from runtime.services.finishing import finish_run
+from runtime.states import RunStatus
+from runtime.tests.factories import ending, running
+
+pytestmark = pytest.mark.django_db
+
+TASKS = "admin:orchestration_task_changelist"
+CONFIRMED = {"_form_submitted": "on"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "repo", max_parallel_runs=50)
+
+
+@pytest.fixture
+def agent(project: Project) -> Agent:
+    return make_agent(project, max_parallel_runs=50)
+
+
+def say(run: TaskRun, *texts: str, kind: str = "text") -> None:
+    RunLog.objects.bulk_create(
+        RunLog(run=run, seq=number, at=timezone.now(), kind=kind, body={"text": text})
+        for number, text in enumerate(texts, start=1)
+    )
+
+
+def test_an_agent_with_a_model_nobody_knows_is_refused_at_the_field(project: Project, admin_client: Client) -> None:
+    fields = {
+        "project": project.pk,
+        "name": "Maya",
+        "provider": "claude_code",
+        "model": "sonett",
+        "permission_mode": "acceptEdits",
+        "status": "active",
+        "enabled_tools": "Read",
+        "max_parallel_runs": 1,
+        "timeout_s": 60,
+        "max_turns": 10,
+        "max_cost_usd": "1.5",
+    }
+    response = admin_client.post(reverse("admin:orchestration_agent_add"), fields)
+    assert "no model &#x27;sonett&#x27;" in response.content.decode()
+    assert not Agent.objects.exists()
+
+
+def act(client: Client, name: str, *tasks: Task) -> list[str]:
+    """Run an action over tasks and return what the person is told."""
+    response = client.post(reverse(TASKS), {"action": name, "_selected_action": [task.pk for task in tasks]})
+    assert response.status_code == 302
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def test_pause_applies_where_it_can_and_says_why_not_elsewhere(project: Project, admin_client: Client) -> None:
+    waiting, done = make_task(project), set_status(make_task(project, title="Old"), TaskStatus.DONE)
+    assert act(admin_client, "pause", waiting, done) == [
+        "1 paused.",
+        f"Old: Task {done.pk} is done; it cannot be paused.",
+    ]
+    assert Task.objects.get(pk=waiting.pk).is_held
+
+
+@pytest.mark.parametrize(
+    ("name", "here", "there"),
+    [
+        ("retry", TaskStatus.FAILED, TaskStatus.TODO),
+        ("cancel", TaskStatus.TODO, TaskStatus.CANCELLED),
+    ],
+)
+def test_a_command_moves_the_task(
+    name: str, here: TaskStatus, there: TaskStatus, project: Project, admin_client: Client
+) -> None:
+    task = set_status(make_task(project), here)
+    act(admin_client, name, task)
+    assert Task.objects.get().status == there
+
+
+def test_resume_lets_a_held_task_go(project: Project, admin_client: Client) -> None:
+    task = make_task(project)
+    act(admin_client, "pause", task)
+    act(admin_client, "resume", task)
+    assert not Task.objects.get().is_held
+
+
+def test_approve_closes_the_review(project: Project, agent: Agent, admin_client: Client) -> None:
+    finish_run(running(make_task(project), agent), ending("finished"))
+    assert act(admin_client, "approve", Task.objects.get()) == ["1 approved."]
+    assert Task.objects.get().approved_at is not None
+
+
+@pytest.mark.parametrize("name", ["pause", "resume", "retry", "cancel", "approve"])
+def test_a_refusal_is_reported(name: str, project: Project, admin_client: Client) -> None:
+    done = set_status(make_task(project, title="Old"), TaskStatus.DONE)
+    (message,) = act(admin_client, name, done)
+    assert message.startswith("Old: ")
+
+
+def test_many_refusals_are_counted(project: Project, admin_client: Client) -> None:
+    done = [set_status(make_task(project), TaskStatus.DONE) for _ in range(12)]
+    assert act(admin_client, "pause", *done)[-1] == "2 more refused."
+
+
+def command(task: Task, name: str) -> str:
+    return reverse(f"admin:orchestration_task_{name}_one", args=[task.pk])
+
+
+def test_following_a_link_commands_nothing(project: Project, admin_client: Client) -> None:
+    task = make_task(project)
+    assert admin_client.get(command(task, "cancel")).status_code == 200
+    assert Task.objects.get().status == TaskStatus.TODO
+
+
+def test_a_confirmed_command_returns_to_the_task(project: Project, admin_client: Client) -> None:
+    task = make_task(project)
+    response = admin_client.post(command(task, "cancel"), CONFIRMED, headers={"HX-Request": "true"})
+    assert response.headers["HX-Redirect"] == reverse("admin:orchestration_task_change", args=[task.pk])
+    assert Task.objects.get().status == TaskStatus.CANCELLED
+
+
+def test_changes_are_requested_with_words(project: Project, agent: Agent, admin_client: Client) -> None:
+    finish_run(running(make_task(project), agent), ending("finished"))
+    task = Task.objects.get()
+    admin_client.post(command(task, "request_changes"), CONFIRMED)
+    assert Task.objects.get().status == TaskStatus.REVIEW
+    admin_client.post(command(task, "request_changes"), {**CONFIRMED, "words": "Smaller, please."})
+    assert Task.objects.get().status == TaskStatus.TODO
+    assert Comment.objects.get().body == "Smaller, please."
+
+
+def test_a_command_to_a_task_that_is_not_there_finds_nothing(admin_client: Client) -> None:
+    url = reverse("admin:orchestration_task_cancel_one", args=["nonsense"])
+    assert admin_client.post(url, CONFIRMED).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("status", "offered"),
+    [
+        (TaskStatus.TODO, ["Pause", "Cancel"]),
+        (TaskStatus.REVIEW, ["Request changes", "Approve", "Cancel"]),
+        (TaskStatus.BLOCKED, ["Resume", "Retry", "Cancel"]),
+        (TaskStatus.DONE, []),
+    ],
+)
+def test_a_task_offers_what_makes_sense(
+    status: TaskStatus, offered: list[str], project: Project, admin_client: Client
+) -> None:
+    task = set_status(make_task(project), status)
+    page = admin_client.get(reverse("admin:orchestration_task_change", args=[task.pk]))
+    assert [action["title"] for action in page.context["actions_detail"]] == offered
+
+
+def test_a_cancelled_run_is_asked_to_stop(project: Project, agent: Agent, admin_client: Client) -> None:
+    run = running(make_task(project), agent)
+    url = reverse("admin:runtime_taskrun_changelist")
+    admin_client.post(url, {"action": "cancel", "_selected_action": [run.pk]})
+    assert Task.objects.get().cancel_requested_at is not None
+
+
+def test_an_ended_run_refuses_to_be_cancelled(project: Project, agent: Agent, admin_client: Client) -> None:
+    finish_run(running(make_task(project), agent), ending("finished"))
+    run = TaskRun.objects.get()
+    response = admin_client.post(reverse("admin:runtime_taskrun_cancel_one", args=[run.pk]), CONFIRMED)
+    (message,) = get_messages(response.wsgi_request)
+    assert "has ended" in str(message)
+    assert TaskRun.objects.get().status == RunStatus.SUCCEEDED
+
+
+def run_page(client: Client, run: TaskRun) -> str:
+    return client.get(reverse("admin:runtime_taskrun_change", args=[run.pk])).content.decode()
+
+
+def test_what_an_agent_said_is_escaped(project: Project, agent: Agent, admin_client: Client) -> None:
+    run = running(make_task(project), agent)
+    say(run, "<script>alert(1)</script>")
+    page = run_page(admin_client, run)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert(1)" not in page
+    assert "<script>alert(1)" not in admin_client.get(reverse("admin:runtime_runlog_changelist")).content.decode()
+
+
+def test_the_page_of_a_run_shows_the_end_of_its_log(project: Project, agent: Agent, admin_client: Client) -> None:
+    run = running(make_task(project), agent)
+    say(run, *(f"line-{number}-" for number in range(SHOWN + 1)))
+    page = run_page(admin_client, run)
+    assert "line-0-" not in page
+    assert page.index("line-1-") < page.index(f"line-{SHOWN}-")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "text"),
+    [
+        ("text", {"text": "Hello"}, "Hello"),
+        ("tool_call", {"id": "1", "name": "Bash", "input": {"command": "ls"}}, 'Bash {"command": "ls"}'),
+        ("system", {"type": "block", "reason": "No key"}, 'block {"reason": "No key"}'),
+        ("system", {"type": "idle"}, "idle"),
+        ("stderr", {"text": "x" * 3000}, "x" * 2000 + "…"),
+    ],
+)
+def test_a_line_reads_as_text(kind: str, body: dict[str, Any], text: str) -> None:
+    assert text_of(RunLog(kind=kind, body=body)) == text
+
+
+def test_the_run_list_asks_the_database_the_same_for_many(
+    project: Project, agent: Agent, admin_client: Client, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(20):
+        finish_run(running(make_task(project), agent), ending("finished"))
+    with django_assert_max_num_queries(15):
+        admin_client.get(reverse("admin:runtime_taskrun_changelist"))
+
+
+def test_the_task_page_leads_to_its_runs(project: Project, agent: Agent, admin_client: Client) -> None:
+    run = running(make_task(project), agent)
+    page = admin_client.get(reverse("admin:orchestration_task_change", args=[run.task_id])).content.decode()
+    assert reverse("admin:runtime_taskrun_change", args=[run.pk]) in page
