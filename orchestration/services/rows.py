@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -32,10 +33,12 @@ def insert(row: Model, *, taken: type[DomainError]) -> None:
         raise taken from None
 
 
-def update_row(row: M, *, expected_version: int | None, changes: dict[str, Any]) -> list[str]:
+def update_row(
+    row: M, *, expected_version: int | None, changes: dict[str, Any], stamps: Mapping[str, Any] | None = None
+) -> list[str]:
     """Write the changes and raise the version; return the names of the fields that changed.
 
-    Without `expected_version` the version that was read is the guard. Raises VersionConflict, Invalid.
+    `stamps` are written with them and count for no change. Without `expected_version` the version that was read is the guard. Raises VersionConflict, Invalid.
     """
     changed = {name: value for name, value in changes.items() if getattr(row, name) != value}
     read: int = getattr(row, "version")  # noqa: B009  (every mutable row has it; Model does not know)
@@ -47,7 +50,7 @@ def update_row(row: M, *, expected_version: int | None, changes: dict[str, Any])
         setattr(row, name, value)
     checked(row)
     manager = type(row)._default_manager
-    if not manager.filter(pk=row.pk, version=read).update(**changed, version=F("version") + 1):
+    if not manager.filter(pk=row.pk, version=read).update(**changed, **(stamps or {}), version=F("version") + 1):
         row.refresh_from_db()
         raise VersionConflict(None, version=getattr(row, "version"))  # noqa: B009
     row.refresh_from_db()

@@ -46,7 +46,8 @@ def update_task(task: Task, *, actor: str, expected_version: int | None = None, 
     for name in {"assignee", "parent", "limits", "checks"} & changes.keys():
         setattr(draft, name, changes[name])
     _check_relations(draft)
-    if fields := update_row(task, expected_version=expected_version, changes=changes):
+    stamps = {"updated_at": timezone.now()}
+    if fields := update_row(task, expected_version=expected_version, changes=changes, stamps=stamps):
         record_update(task, fields, actor=actor)
     return task
 
@@ -115,7 +116,7 @@ def mark_task(task: Task, *, actor: str, expected_version: int | None = None, **
     rows = Task.objects.filter(pk=task.pk, status=task.status)
     if expected_version is not None:
         rows = rows.filter(version=expected_version)
-    marked = rows.update(version=F("version") + 1, **intent)
+    marked = rows.update(version=F("version") + 1, updated_at=timezone.now(), **intent)
     task.refresh_from_db()
     if not marked:
         raise _refusal(task, None, expected_version)
