@@ -1,0 +1,29 @@
+"""The web process: HTTP goes to Django, WebSockets to the consumers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beebeebrain.settings")
+# Sets Django up; what follows needs its models.
+django_application = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.sessions import SessionMiddlewareStack  # noqa: E402
+from django.urls import re_path  # noqa: E402
+
+from beebeebrain.backpressure import Backpressure  # noqa: E402
+from events.routing import websocket_urlpatterns  # noqa: E402
+from security.websockets import Denier, OriginGuard  # noqa: E402
+
+routes: list[Any] = [*websocket_urlpatterns, re_path(r"", Denier.as_asgi())]  # type: ignore[arg-type]
+
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": Backpressure(OriginGuard(SessionMiddlewareStack(URLRouter(routes)))),
+    }
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from pathlib import Path
@@ -167,6 +168,7 @@ LANGUAGE_CODE = "en-us"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 TIME_ZONE = "UTC"
 USE_I18N = True
+FORMAT_MODULE_PATH = "beebeebrain.formats"
 USE_TZ = True
 
 STATIC_URL = "static/"
@@ -185,13 +187,30 @@ REST_FRAMEWORK: dict[str, Any] = {
         "django_filters.rest_framework.DjangoFilterBackend",
         "rest_framework.filters.OrderingFilter",
     ],
-    "DEFAULT_PAGINATION_CLASS": "beebeebrain.api.CursorPage",
+    "DEFAULT_PAGINATION_CLASS": "beebeebrain.paging.CursorPage",
     "PAGE_SIZE": 50,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "beebeebrain.api.exception_handler",
+    "DEFAULT_PARSER_CLASSES": ["beebeebrain.parsing.BoundedJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "beebeebrain.schema.AutoSchema",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+_ERROR_STATUSES = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "500"]
+DRF_STANDARDIZED_ERRORS: dict[str, Any] = {
+    "EXCEPTION_HANDLER_CLASS": "beebeebrain.api.Handler",
+    "EXCEPTION_FORMATTER_CLASS": "beebeebrain.api.Formatter",
+    "ALLOWED_ERROR_STATUS_CODES": _ERROR_STATUSES,
+    "ERROR_SCHEMAS": dict.fromkeys(_ERROR_STATUSES, "beebeebrain.schema.ErrorSerializer"),
+}
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "BeeBeeBrain",
+    "SITE_HEADER": "BeeBeeBrain",
+    "SITE_SYMBOL": "hive",
+    # The event log is the history; the admin's own knows only what was done in the admin.
+    "SHOW_HISTORY": False,
+    "SIDEBAR": {"navigation": "beebeebrain.navigation.sidebar"},
 }
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
@@ -207,9 +226,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
-        "ValidationErrorEnum": "drf_standardized_errors.openapi_serializers.ValidationErrorEnum.choices",
-        "ClientErrorEnum": "drf_standardized_errors.openapi_serializers.ClientErrorEnum.choices",
-        "ServerErrorEnum": "drf_standardized_errors.openapi_serializers.ServerErrorEnum.choices",
+        "ErrorTypeEnum": "beebeebrain.schema.ErrorType.choices",
+        "EventTypeEnum": "events.states.EventType.choices",
         "TaskStatusEnum": "orchestration.states.TaskStatus.choices",
         "AgentStatusEnum": "orchestration.states.AgentStatus.choices",
         "RunStatusEnum": "runtime.states.RunStatus.choices",
@@ -219,6 +237,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = False
+# One line a request, at its end: at its beginning the trace is not known yet.
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 LOGGING = logs.configuration(level=ENV.log_level, style=ENV.log_format, file=ENV.log_file)
 logs.configure()
 

@@ -1,3 +1,28 @@
+"""Every address of the web. Paths of the API have no slash at their end."""
+
 from __future__ import annotations
 
-urlpatterns: list[object] = []
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from beebeebrain import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("admin/", admin.site.urls),
+    path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/", include("orchestration.urls")),
+    path("api/v1/", include("inbox.urls")),
+    path("api/v1/", include("runtime.urls")),
+    path("api/v1/", include("events.urls")),
+]
+
+handler400 = "beebeebrain.api.bad_request"
+handler403 = "beebeebrain.api.permission_denied"
+handler404 = "beebeebrain.api.not_found"
+handler500 = "beebeebrain.api.server_error"

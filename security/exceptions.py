@@ -16,3 +16,21 @@ class PathNotAllowed(SecurityError):
     """The path leaves the folder it has to stay in, or names a file that is never shared."""
 
     code = "path_not_allowed"
+
+
+class TokenInvalid(SecurityError):
+    """The token is unknown, was revoked, or belongs to a user who may not log in."""
+
+    code = "token_invalid"
+
+
+class TokenExpired(SecurityError):
+    """The token has expired. Make a new one."""
+
+    code = "token_expired"
+
+
+class UnknownScope(SecurityError):
+    """A token needs one of the scopes read, write, admin."""
+
+    code = "unknown_scope"

@@ -1,0 +1,48 @@
+"""Events as the API shows them: the same as on the stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework import serializers
+
+from events.models import Event
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A task has moved",
+            value={
+                "id": 42,
+                "at": "2026-11-24T09:06:00.123456+00:00",
+                "type": "task.status.changed",
+                "project_id": 1,
+                "task_id": 7,
+                "run_id": None,
+                "actor": "user:ada",
+                "trace_id": "8b6c0f3e1f2a4d5c9b7a6e5d4c3b2a10",
+                "payload": {"before": "todo", "after": "running", "version": 3, "reason": ""},
+            },
+        )
+    ]
+)
+class EventSerializer(serializers.ModelSerializer[Event]):
+    """One thing that happened. What `payload` holds depends on the type."""
+
+    payload = serializers.DictField()
+
+    class Meta:
+        model = Event
+        fields = ["id", "at", "type", "project_id", "task_id", "run_id", "actor", "trace_id", "payload"]
+        read_only_fields = fields
+
+    def to_representation(self, instance: Event) -> dict[str, Any]:
+        return instance.frame()
+
+
+class CursorSerializer(serializers.Serializer[Any]):
+    """How far the log reaches."""
+
+    cursor = serializers.IntegerField(help_text="The id of the newest event; 0 for an empty log.")

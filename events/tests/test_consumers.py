@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+from channels.testing import WebsocketCommunicator
+from django.contrib.sessions.models import Session
+from django.db import connection, transaction
+from django.utils import timezone
+
+from events import consumers, subscriptions, tail
+from events.consumers import BAD_QUERY, NOT_LOGGED_IN, RESYNC
+from events.models import Event
+from events.services import append, unit_of_work
+from events.states import EventType
+from events.tests.factories import record
+from events.tests.streams import (
+    PATIENCE_S,
+    Headers,
+    application,
+    close_code_of,
+    connected,
+    frame_of,
+    ids_of,
+    in_database,
+    session_headers,
+    settle,
+    token_headers,
+)
+from security.roles import Role
+from security.services import revoke_token
+from security.tests.factories import ACTOR, make_token, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _settled(transactional_db: None) -> AsyncIterator[None]:
+    yield
+    await settle()
+
+
+@pytest.fixture
+def viewer(transactional_db: None) -> Headers:
+    return session_headers(make_user(Role.VIEWER))
+
+
+def record_many(count: int) -> list[int]:
+    return [record(task_id=number).id for number in range(1, count + 1)]
+
+
+async def refusal(query: str, headers: Headers) -> tuple[str, int]:
+    async with connected(query, headers) as stream:
+        frame = await frame_of(stream)
+        assert frame["type"] == "error"
+        return frame["code"], await close_code_of(stream)
+
+
+async def is_accepted(headers: Headers) -> bool:
+    communicator = WebsocketCommunicator(application, "/ws/events/", headers=headers)
+    accepted, _ = await communicator.connect(timeout=PATIENCE_S)
+    await communicator.disconnect(timeout=PATIENCE_S)
+    return bool(accepted)
+
+
+async def test_the_first_frame_says_how_far_the_log_reaches(viewer: Headers) -> None:
+    ids = await in_database(record_many, 3)
+    async with connected("", viewer) as stream:
+        assert await frame_of(stream) == {"type": "hello", "cursor": ids[-1]}
+
+
+async def test_an_event_arrives_as_the_api_shows_it(viewer: Headers) -> None:
+    async with connected("", viewer) as stream:
+        await frame_of(stream)
+        event = await in_database(record, task_id=7)
+        assert await frame_of(stream) == {"type": "event", "id": event.id, "event": event.frame()}
+
+
+async def test_without_a_cursor_only_what_happens_from_now_on_arrives(viewer: Headers) -> None:
+    await in_database(record_many, 3)
+    async with connected("", viewer) as stream:
+        await frame_of(stream)
+        later = await in_database(record_many, 2)
+        assert await ids_of(stream, 2) == later
+
+
+async def test_replay_and_live_meet_without_gap_or_double(viewer: Headers) -> None:
+    before = await in_database(record_many, 5)
+    async with connected(f"after={before[1]}", viewer) as stream:
+        later = await in_database(record_many, 5)
+        assert (await frame_of(stream))["type"] == "hello"
+        assert await ids_of(stream, 8) == before[2:] + later
+
+
+async def test_a_client_that_was_away_catches_up_from_its_cursor(viewer: Headers) -> None:
+    async with connected("", viewer) as stream:
+        cursor = (await frame_of(stream))["cursor"]
+    missed = await in_database(record_many, 4)
+    async with connected(f"after={cursor}", viewer) as stream:
+        await frame_of(stream)
+        assert await ids_of(stream, 4) == missed
+
+
+async def test_who_falls_behind_the_ring_misses_nothing(viewer: Headers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "RING_SIZE", 2)
+    monkeypatch.setattr(subscriptions, "BATCH", 3)
+    async with connected("after=0", viewer) as stream:
+        await frame_of(stream)
+        ids = await in_database(record_many, 20)
+        assert await ids_of(stream, 20) == ids
+
+
+async def test_a_filter_holds_for_replay_and_live(viewer: Headers) -> None:
+    wanted = [(await in_database(record, task_id=7)).id]
+    await in_database(record, task_id=8)
+    await in_database(record, EventType.TASK_DELETED, task_id=7, id=1)
+    async with connected("after=0&task=7&type=task.created", viewer) as stream:
+        await frame_of(stream)
+        await in_database(record, task_id=8)
+        wanted.append((await in_database(record, task_id=7)).id)
+        assert await ids_of(stream, 2) == wanted
+
+
+async def test_several_streams_hear_the_same(viewer: Headers) -> None:
+    async with connected("", viewer) as one, connected("", viewer) as two:
+        await frame_of(one), await frame_of(two)
+        ids = await in_database(record_many, 3)
+        assert await ids_of(one, 3) == await ids_of(two, 3) == ids
+
+
+async def test_one_thread_reads_for_all_and_ends_with_the_last(viewer: Headers) -> None:
+    def tails() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "event-tail"]
+
+    async with connected("", viewer) as one, connected("", viewer) as two:
+        await frame_of(one), await frame_of(two)
+        await in_database(record_many, 1)
+        await ids_of(one, 1), await ids_of(two, 1)
+        assert len(tails()) == 1
+    await settle()
+    assert tails() == []
+
+
+async def test_a_quiet_stream_beats(viewer: Headers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "HEARTBEAT_S", 0.05)
+    async with connected("", viewer) as stream:
+        cursor = (await frame_of(stream))["cursor"]
+        for _ in range(2):
+            assert await stream.receive_json_from(PATIENCE_S) == {"type": "heartbeat", "cursor": cursor}
+
+
+async def test_a_heartbeat_goes_on_with_what_the_filter_left_out(
+    viewer: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "HEARTBEAT_S", 0.05)
+    async with connected("task=7", viewer) as stream:
+        await frame_of(stream)
+        event = await in_database(record, task_id=8)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await stream.receive_json_from(PATIENCE_S))["cursor"] < event.id:
+                pass
+
+
+async def test_what_the_client_says_changes_nothing(viewer: Headers) -> None:
+    async with connected("", viewer) as stream:
+        await frame_of(stream)
+        await stream.send_to(text_data="{not json")
+        await stream.send_to(bytes_data=b"\x00")
+        event = await in_database(record)
+        assert await ids_of(stream, 1) == [event.id]
+
+
+@pytest.mark.parametrize("query", ["after=x", "after=-1", f"after={2**63}", "project=x", "type=nonsense", "run=0"])
+async def test_a_query_that_means_nothing_is_refused(viewer: Headers, query: str) -> None:
+    assert await refusal(query, viewer) == ("bad_query", BAD_QUERY)
+
+
+async def test_a_cursor_beyond_the_log_is_told_to_load_anew(viewer: Headers) -> None:
+    event = await in_database(record)
+    assert await refusal(f"after={event.id + 1}", viewer) == ("resync", RESYNC)
+
+
+async def test_a_stranger_is_refused() -> None:
+    assert await refusal("", session_headers(None)) == ("not_authenticated", NOT_LOGGED_IN)
+
+
+async def test_a_made_up_session_is_refused() -> None:
+    headers = [(b"origin", b"http://localhost"), (b"cookie", b"sessionid=made-up")]
+    assert await refusal("", headers) == ("not_authenticated", NOT_LOGGED_IN)
+
+
+async def test_a_user_without_a_role_is_refused() -> None:
+    headers = await in_database(lambda: session_headers(make_user()))
+    assert await refusal("", headers) == ("not_authenticated", NOT_LOGGED_IN)
+
+
+async def test_a_stranger_learns_nothing_of_the_log() -> None:
+    await in_database(record)
+    async with connected("after=0", session_headers(None)) as stream:
+        assert (await frame_of(stream))["type"] == "error"
+        assert (await stream.receive_output(PATIENCE_S))["type"] == "websocket.close"
+        assert await stream.receive_nothing()
+
+
+async def test_a_page_from_elsewhere_is_refused() -> None:
+    headers = await in_database(lambda: session_headers(make_user(Role.ADMIN), origin="http://evil.example.org"))
+    assert not await is_accepted(headers)
+
+
+async def test_a_session_without_an_origin_is_refused(viewer: Headers) -> None:
+    assert not await is_accepted([(name, value) for name, value in viewer if name != b"origin"])
+
+
+async def test_a_token_opens_a_stream() -> None:
+    _, text = await in_database(lambda: make_token(make_user(Role.VIEWER), scope="read"))
+    async with connected("", token_headers(text)) as stream:
+        assert (await frame_of(stream))["type"] == "hello"
+
+
+async def test_an_unknown_token_is_refused() -> None:
+    assert await refusal("", token_headers("bbb_" + "x" * 43)) == ("not_authenticated", NOT_LOGGED_IN)
+
+
+async def test_an_expired_token_is_refused() -> None:
+    past = timezone.now() - timedelta(days=1)
+    _, text = await in_database(lambda: make_token(make_user(Role.VIEWER), expires_at=past))
+    assert await refusal("", token_headers(text)) == ("not_authenticated", NOT_LOGGED_IN)
+
+
+async def test_a_session_does_not_mend_a_bad_token(viewer: Headers) -> None:
+    headers = [*viewer, (b"authorization", b"Bearer bbb_nonsense")]
+    assert await refusal("", headers) == ("not_authenticated", NOT_LOGGED_IN)
+
+
+async def test_logging_out_ends_the_stream(viewer: Headers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "HEARTBEAT_S", 0.05)
+    async with connected("", viewer) as stream:
+        await frame_of(stream)
+        await in_database(lambda: Session.objects.all().delete())
+        assert (await frame_of(stream))["code"] == "not_authenticated"
+        assert await close_code_of(stream) == NOT_LOGGED_IN
+
+
+async def test_revoking_the_token_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "HEARTBEAT_S", 0.05)
+    token, text = await in_database(lambda: make_token(make_user(Role.VIEWER)))
+    async with connected("type=task.", token_headers(text)) as stream:
+        await frame_of(stream)
+        await in_database(lambda: revoke_token(token, actor=ACTOR))
+        assert (await frame_of(stream))["code"] == "not_authenticated"
+        assert await close_code_of(stream) == NOT_LOGGED_IN
+
+
+class Writer(threading.Thread):
+    """Commits and rolls back units of work at random, and remembers what it committed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(name=f"writer-{number}")
+        self._random = random.Random(number)
+        self._number = number
+        self.committed: list[tuple[int, int]] = []
+
+    def run(self) -> None:
+        try:
+            for step in range(20):
+                self._write(step)
+        finally:
+            connection.close()
+
+    def _write(self, step: int) -> None:
+        count = self._random.randint(1, 3)
+        with transaction.atomic():
+            with unit_of_work():
+                for version in range(count):
+                    append(EventType.TASK_CREATED, project_id=self._number, actor=ACTOR, id=step, version=version)
+            # The ids are taken, the commit is yet to come: here others may overtake.
+            time.sleep(self._random.random() / 300)
+            is_rolled_back = self._random.random() < 0.3
+            transaction.set_rollback(is_rolled_back)
+        if not is_rolled_back:
+            self.committed += [(step, version) for version in range(count)]
+
+
+async def test_eight_writers_with_rollbacks_are_delivered_as_committed(viewer: Headers) -> None:
+    writers = [Writer(number) for number in range(1, 9)]
+    async with connected("", viewer) as stream:
+        await frame_of(stream)
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            await asyncio.to_thread(writer.join)
+        total = sum(len(writer.committed) for writer in writers)
+        frames = [await frame_of(stream) for _ in range(total)]
+        assert await stream.receive_nothing()
+    ids = [frame["id"] for frame in frames]
+    assert ids == await in_database(lambda: list(Event.objects.order_by("id").values_list("id", flat=True)))
+    for writer in writers:
+        payloads = [frame["event"]["payload"] for frame in frames if frame["event"]["project_id"] == writer._number]
+        assert [(payload["id"], payload["version"]) for payload in payloads] == writer.committed

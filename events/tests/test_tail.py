@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from events import tail
+from events.frames import Frame
+from events.tail import Ring
+
+
+@pytest.fixture(autouse=True)
+def _small_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "RING_SIZE", 3)
+
+
+def frames(*ids: int) -> list[Frame]:
+    return [Frame(id_, "task.created", 1, None, None, "", "") for id_ in ids]
+
+
+def ids(found: tuple[Frame, ...] | None) -> list[int] | None:
+    return None if found is None else [frame.id for frame in found]
+
+
+def test_an_empty_ring_reaches_as_far_as_its_floor() -> None:
+    assert Ring(floor=7).cursor == 7
+    assert Ring(floor=7).after(7, 10) == ()
+
+
+def test_a_ring_gives_what_is_behind_a_cursor() -> None:
+    assert ids(Ring(floor=0).grown(frames(2, 5, 9)).after(2, 10)) == [5, 9]
+
+
+def test_a_cursor_may_fall_between_two_ids() -> None:
+    assert ids(Ring(floor=0).grown(frames(2, 5, 9)).after(3, 10)) == [5, 9]
+
+
+def test_a_ring_gives_no_more_than_asked_for() -> None:
+    assert ids(Ring(floor=0).grown(frames(2, 5, 9)).after(0, 2)) == [2, 5]
+
+
+def test_the_oldest_make_room() -> None:
+    ring = Ring(floor=0).grown(frames(1, 2)).grown(frames(3, 4, 5))
+    assert ids(ring.frames) == [3, 4, 5]
+    assert (ring.floor, ring.cursor) == (2, 5)
+
+
+def test_a_cursor_at_the_floor_misses_nothing() -> None:
+    ring = Ring(floor=0).grown(frames(1, 2, 3, 4, 5))
+    assert ids(ring.after(2, 10)) == [3, 4, 5]
+
+
+def test_a_cursor_behind_the_ring_is_told_so() -> None:
+    ring = Ring(floor=0).grown(frames(1, 2, 3, 4, 5))
+    assert ring.after(1, 10) is None
+
+
+def test_growing_leaves_the_old_ring_as_it_was() -> None:
+    before = Ring(floor=0).grown(frames(1))
+    before.grown(frames(2))
+    assert before.cursor == 1

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import connection
+
+from events.tests.factories import record
+from events.wakeup import Listener
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# Far longer than any hint needs; reached only when there is none.
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with Listener(poll_s=0.01) as listening:
+        yield listening
+
+
+def in_another_connection(work: Callable[[], object]) -> None:
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+def test_a_commit_of_another_connection_wakes(listener: Listener) -> None:
+    in_another_connection(record)
+    assert listener.wait(PATIENCE_S) is True
+
+
+def test_a_commit_during_the_wait_wakes(listener: Listener) -> None:
+    writer = threading.Timer(0.1, in_another_connection, [record])
+    writer.start()
+    assert listener.wait(PATIENCE_S) is True
+    writer.join()
+
+
+def test_a_hint_wakes_once(listener: Listener) -> None:
+    in_another_connection(record)
+    listener.wait(PATIENCE_S)
+    assert listener.wait(0.05) is False
+
+
+def test_without_a_commit_the_wait_ends_by_itself(listener: Listener) -> None:
+    assert listener.wait(0.05) is False
+
+
+def test_what_was_committed_before_listening_does_not_wake() -> None:
+    in_another_connection(record)
+    with Listener(poll_s=0.01) as listening:
+        assert listening.wait(0.05) is False
+
+
+def test_a_readable_descriptor_wakes(listener: Listener) -> None:
+    read, write = os.pipe()
+    try:
+        os.write(write, b".")
+        assert listener.wait(PATIENCE_S, [read]) is True
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_a_lost_connection_is_opened_again(listener: Listener) -> None:
+    listener.close()
+    assert listener.wait(0.05) is False
+    in_another_connection(record)
+    assert listener.wait(PATIENCE_S) is True

@@ -1,0 +1,34 @@
+"""The event log over the API. Nothing here writes."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ReadOnlyModelViewSet
+
+from events import tail
+from events.filters import EventFilter
+from events.models import Event
+from events.serializers import CursorSerializer, EventSerializer
+
+
+class EventViewSet(ReadOnlyModelViewSet[Event]):
+    """What happened: newest first, or with `after` in the order in which it happened."""
+
+    queryset = Event.objects.all()
+    serializer_class = EventSerializer
+    filterset_class = EventFilter
+    ordering_fields = ["id"]
+
+    @property
+    def ordering(self) -> list[str]:
+        """The order where none is asked for."""
+        return ["id"] if "after" in self.request.query_params else ["-id"]
+
+    @extend_schema(summary="Where the log ends", responses=CursorSerializer, filters=False)
+    @action(detail=False, pagination_class=None)
+    def cursor(self, request: Request) -> Response:
+        """Read this first, then load what you show, then stream from here: nothing is missed."""
+        return Response(CursorSerializer({"cursor": tail.latest()}).data)

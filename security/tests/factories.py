@@ -1,0 +1,31 @@
+"""People and tokens for tests."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime
+
+from django.contrib.auth.models import Group, User
+
+from security.models import ApiToken
+from security.roles import Role
+from security.services import create_token
+
+_numbers = itertools.count(1)
+ACTOR = "user:owner"
+
+
+def make_user(role: Role | None = None, *, username: str = "", is_active: bool = True) -> User:
+    """Create a user with a role."""
+    user = User.objects.create_user(username or f"person-{next(_numbers)}", is_active=is_active)
+    if role is not None:
+        # Tests with real transactions empty every table, the groups of the migration too.
+        user.groups.add(Group.objects.get_or_create(name=role.group)[0])
+    return user
+
+
+def make_token(
+    user: User, *, scope: str = "admin", name: str = "robot", expires_at: datetime | None = None
+) -> tuple[ApiToken, str]:
+    """Create a token; return it with its text."""
+    return create_token(user, name=name, scopes=[scope], expires_at=expires_at, actor=ACTOR)

@@ -1,0 +1,105 @@
+"""Who may open a WebSocket: a browser on a page of ours with a session, or a program with a token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from channels.auth import get_user
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import SessionBase
+from django.http.request import split_domain_port, validate_host
+
+from security.authentication import token_in
+from security.exceptions import TokenExpired, TokenInvalid
+from security.identity import effective_role
+from security.roles import Role
+
+Scope = Mapping[str, Any]
+
+
+class Denier(AsyncWebsocketConsumer):
+    """Refuses the handshake."""
+
+    channel_layer_alias = "none"
+
+    async def connect(self) -> None:
+        await self.close()
+
+
+class OriginGuard:
+    """Refuses handshakes from pages that are not ours: a browser sends its cookies whoever asks."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self._denier: Any = Denier.as_asgi()
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        chosen = self._application if is_origin_allowed(scope) else self._denier
+        await chosen(scope, receive, send)
+
+
+def is_origin_allowed(scope: Scope) -> bool:
+    """Tell whether the page that asks is one of ours.
+
+    Another port of the same host is not: an agent's development server may run there. A request without an origin
+    comes from a program, and needs a token: a browser always sends one.
+    """
+    origin = header(scope, b"origin")
+    if not origin:
+        return bool(header(scope, b"authorization"))
+    if origin in settings.CSRF_TRUSTED_ORIGINS:
+        return True
+    page = _split(origin)
+    if page is None or not validate_host(split_domain_port(page.netloc)[0], settings.ALLOWED_HOSTS):
+        return False
+    return page.netloc == (header(scope, b"host") or page.netloc)
+
+
+async def role_in(scope: Scope) -> Role | None:
+    """Return what the other side may do at this moment: asked anew, it notices a logout and a revoked token."""
+    authorization = header(scope, b"authorization")
+    if authorization:
+        return await _role_of_token(authorization.encode("latin-1"))
+    session = scope["session"]
+    if not session.session_key:
+        return None
+    now: Any = {"session": _reread(session)}
+    return await _role_of_user(await get_user(now))
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """Return a header of the handshake; empty where it is missing."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def _split(origin: str) -> SplitResult | None:
+    try:
+        return urlsplit(origin.lower())
+    except ValueError:
+        return None
+
+
+def _reread(session: SessionBase) -> SessionBase:
+    """Return the session as it is stored now; the one of the handshake remembers."""
+    # Not type(): the session of a scope is a lazy one, which only says what it stands for.
+    return session.__class__(session.session_key)
+
+
+@database_sync_to_async
+def _role_of_token(authorization: bytes) -> Role | None:
+    try:
+        token = token_in(authorization)
+    except (TokenInvalid, TokenExpired):
+        return None
+    return None if token is None else effective_role(token.user, token)
+
+
+@database_sync_to_async
+def _role_of_user(user: AbstractBaseUser | AnonymousUser) -> Role | None:
+    return effective_role(user, None)
