@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from runtime.admin.agents import AgentAdmin
 from runtime.admin.capacity import SchedulerInstanceAdmin, SlotAdmin
+from runtime.admin.inbox import InboxItemAdmin
 from runtime.admin.runs import RunLogAdmin, TaskRunAdmin
 from runtime.admin.tasks import TaskAdmin
 
-__all__ = ["AgentAdmin", "RunLogAdmin", "SchedulerInstanceAdmin", "SlotAdmin", "TaskAdmin", "TaskRunAdmin"]
+__all__ = [
+    "AgentAdmin",
+    "InboxItemAdmin",
+    "RunLogAdmin",
+    "SchedulerInstanceAdmin",
+    "SlotAdmin",
+    "TaskAdmin",
+    "TaskRunAdmin",
+]

@@ -15,6 +15,7 @@ from unfold.enums import ActionVariant
 from unfold.paginator import InfinitePaginator
 
 from orchestration.admin.service import command_rows
+from runtime.admin.diff import shown_diff
 from runtime.admin.log import SHOWN, last_lines, text_of
 from runtime.models import RunLog, TaskRun
 from runtime.services.commands import cancel_run
@@ -131,6 +132,7 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
         if (run := context.get("original")) is not None:
             context["log"] = [(line, text_of(line)) for line in last_lines(run)]
             context["log_shown"] = SHOWN
+            context["diff"] = shown_diff(run)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.action(description="Cancel", permissions=["operate"])

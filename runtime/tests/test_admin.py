@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from inbox.models import InboxItem
 from orchestration.models import Agent, Comment, Project, Task
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import make_agent, make_project, make_task, set_status
+from orchestration.tests.factories import git, make_agent, make_project, make_task, set_status
+from runtime.admin.diff import _lines as lines_of
 from runtime.admin.log import SHOWN, text_of
 from runtime.models import RunLog, TaskRun
 from runtime.services.finishing import finish_run
@@ -229,3 +232,41 @@ def test_the_task_page_leads_to_its_runs(project: Project, agent: Agent, admin_c
     run = running(make_task(project), agent)
     page = admin_client.get(reverse("admin:orchestration_task_change", args=[run.task_id])).content.decode()
     assert reverse("admin:runtime_taskrun_change", args=[run.pk]) in page
+
+
+def test_the_page_of_a_review_shows_what_was_changed(
+    tmp_path: Path, project: Project, agent: Agent, admin_client: Client
+) -> None:
+    item = reviewed(tmp_path / "repo", make_task(project), agent, "<script>alert(1)</script>\n")
+    page = admin_client.get(reverse("admin:inbox_inboxitem_change", args=[item.pk])).content.decode()
+    assert "+&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert reverse("admin:runtime_taskrun_change", args=[item.run_id]) in page
+
+
+def test_the_page_of_a_review_says_when_the_changes_are_gone(
+    tmp_path: Path, project: Project, agent: Agent, admin_client: Client
+) -> None:
+    item = reviewed(tmp_path / "repo", make_task(project), agent, "text\n")
+    shutil.rmtree(tmp_path / "repo")
+    page = admin_client.get(reverse("admin:inbox_inboxitem_change", args=[item.pk]))
+    assert page.status_code == 200
+    assert "git could not be started" in page.content.decode() or "git rev-parse failed" in page.content.decode()
+
+
+def test_a_removed_line_that_looks_like_a_header_is_a_removed_line() -> None:
+    text = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n--- old\n+new"
+    assert [kind for kind, _ in lines_of(text)] == ["file", "file", "file", "hunk", "removed", "added"]
+
+
+def reviewed(repo: Path, task: Task, agent: Agent, text: str) -> InboxItem:
+    """Return the open review of a run that has added a file."""
+    run = running(task, agent)
+    base = git(repo, "rev-parse", "HEAD")
+    git(repo, "checkout", "-q", "-b", "bbb/work")
+    (repo / "added.html").write_text(text)
+    git(repo, "add", "-A")
+    git(repo, "commit", "-q", "-m", "Work")
+    head = git(repo, "rev-parse", "HEAD")
+    TaskRun.objects.filter(pk=run.pk).update(base_commit=base, branch="bbb/work")
+    finish_run(run, ending("finished"), head_commit=head)
+    return InboxItem.objects.get(task=task)
