@@ -118,7 +118,7 @@ class TaskRun(models.Model):
 
     @property
     def tag(self) -> str:
-        """The name of this start of the run: its directory, and the mark in its processes' environment."""
+        """The name of this start of the run, and of its directory."""
         return f"{self.pk}.{self.epoch}"
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 TAG = "BBB_RUN"
-"""Every process of a run carries this variable, its run and epoch (`17.2`), whoever its parent is by now."""
+"""Every process of a run carries this variable, the path of its run directory, whoever its parent is by now."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from django.db.models import Q
 
 from events import services as events
+from events import trace
 from inbox import services as inbox
 from inbox.states import ItemType
 from runtime import leases, processes, slots, supervision
@@ -25,15 +28,19 @@ from runtime.supervision import Watch
 log = structlog.get_logger("bbb.runtime")
 
 
-def adopt_abandoned(*, owner: str) -> list[Watch]:
-    """Take over the runs of schedulers that are gone; answer those whose runner lives."""
+def adopt_abandoned(*, owner: str, watched: Collection[int] = ()) -> list[Watch]:
+    """Take over the runs of schedulers that are gone; answer those whose runner lives.
+
+    Our own runs that we do not watch are of that kind: the database went away while they were being started.
+    """
     adopted = []
-    for run in _abandoned(owner):
+    for run in _abandoned(owner, watched):
         if run.status == RunStatus.RUNNING and run.host_id != host_id():
             _ask_about_lost_host(run)
         elif leases.take_over(run, owner=owner):
-            watched = _settle_safely(run)
-            adopted += [watched] if watched else []
+            with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
+                found = _settle_safely(run)
+            adopted += [found] if found else []
     return adopted
 
 
@@ -46,15 +53,15 @@ def _settle_safely(run: TaskRun) -> Watch | None:
         raise
     except Exception as error:
         # What cannot be read must not keep every later scheduler from starting.
-        log.exception("recovery_failed", run_id=run.pk, task_id=run.task_id)
-        processes.end_processes(processes.tagged(run.tag), settings.STOP_GRACE_S)
-        finish_run(run, ExitRecord.unexpected(error, session_id=run.session_id))
+        log.exception("recovery_failed")
+        supervision.give_up(run, directory_of(run), error)
     return None
 
 
-def _abandoned(owner: str) -> list[TaskRun]:
-    """Return runs whose lease has expired, or whose scheduler on this host is provably dead."""
-    held = TaskRun.objects.holding_slots().exclude(owner=owner).select_related("task__project", "agent")
+def _abandoned(owner: str, watched: Collection[int]) -> list[TaskRun]:
+    """Return runs whose lease has expired, or whose scheduler on this host is provably dead, or forgot them."""
+    looked_after = Q(owner=owner, pk__in=watched)
+    held = TaskRun.objects.holding_slots().exclude(looked_after).select_related("task__project", "agent")
     runs = list(held.order_by("id"))
     dead = {
         scheduler.pk
@@ -62,7 +69,8 @@ def _abandoned(owner: str) -> list[TaskRun]:
         if _is_dead(scheduler)
     }
     now = leases.now()
-    return [run for run in runs if run.owner in dead or run.lease_until is None or run.lease_until < now]
+    gone = dead | {owner}
+    return [run for run in runs if run.owner in gone or run.lease_until is None or run.lease_until < now]
 
 
 def _is_dead(scheduler: SchedulerInstance) -> bool:
@@ -80,7 +88,7 @@ def _settle(run: TaskRun) -> Watch | None:
     record = directory.exit()
     started = directory.start()
     if record is None and started is not None and _matches(run, directory):
-        log.info("run_adopted", run_id=run.pk, task_id=run.task_id, epoch=run.epoch, pid=started.pid)
+        log.info("run_adopted", epoch=run.epoch, pid=started.pid)
         return supervision.watch(run, directory)
     if record is None and started is not None:
         record = supervision.gone(run, directory)
@@ -105,7 +113,7 @@ def _matches(run: TaskRun, directory: RunDirectory) -> bool:
 
 def _never_started(run: TaskRun, directory: RunDirectory) -> ExitRecord:
     """The scheduler died between the handshake and the runner's first word: nothing was done, nothing is spent."""
-    processes.end_processes(processes.tagged(run.tag), settings.STOP_GRACE_S)
+    processes.end_processes(processes.tagged(directory.tag), settings.STOP_GRACE_S)
     return directory.exit() or ExitRecord(outcome="interrupted", code="never_started", session_id=run.session_id)
 
 

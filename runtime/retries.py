@@ -13,7 +13,8 @@ from events.states import EventType
 from runtime.models import TaskRun
 from runtime.rundir import ExitRecord
 
-RETRYABLE = frozenset({"rate_limited", "usage_limited", "overloaded", "timeout", "network", "crashed"})
+# After a lost session the next attempt begins a new one.
+RETRYABLE = frozenset({"rate_limited", "usage_limited", "overloaded", "timeout", "network", "crashed", "session_lost"})
 
 # So many dead runners within the window are no accident any more.
 CRASHES = 5

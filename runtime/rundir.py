@@ -38,6 +38,7 @@ class RunRequest:
     run_id: int
     epoch: int
     task_id: int
+    agent_id: int
     trace_id: str
     provider: str
     model: str
@@ -118,6 +119,11 @@ class RunDirectory:
 
     path: Path
 
+    @property
+    def tag(self) -> str:
+        """The mark in the environment of every process of this start: two installations on a host share no path."""
+        return str(self.path)
+
     @classmethod
     def create(cls, path: Path, request: RunRequest) -> RunDirectory:
         """Make the directory and its request. `mkdir` is the lock: raises RunDirectoryExists for the second."""
@@ -136,7 +142,7 @@ class RunDirectory:
         return self.path / "events.jsonl"
 
     def request(self) -> RunRequest:
-        return RunRequest(**json.loads((self.path / "request.json").read_text()))
+        return RunRequest(**json.loads((self.path / "request.json").read_bytes()))
 
     def write_start(self, record: StartRecord) -> None:
         self._write("start.json", asdict(record))
@@ -176,20 +182,36 @@ class RunDirectory:
                 if not raw.endswith(b"\n"):
                     return  # half a line: the runner is still writing it
                 offset += len(raw)
-                yield json.loads(raw), offset
+                yield _parse(raw), offset
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            found: dict[str, Any] = json.loads((self.path / name).read_text())
+            return _parse((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
-        return found
 
     def _write(self, name: str, body: dict[str, Any]) -> None:
         target = self.path / name
         draft = target.with_name(f".{target.name}.{os.getpid()}")
-        with draft.open("w") as stream:
-            json.dump(body, stream, ensure_ascii=False)
+        with draft.open("wb") as stream:
+            # Half a surrogate pair, as an agent may say it, has no bytes.
+            stream.write(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(target)
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    """Return the JSON without NUL, which an agent may well have read somewhere and PostgreSQL does not store."""
+    found: dict[str, Any] = json.loads(raw)
+    return _without_nul(found) if rb"\u0000" in raw else found
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    return value

@@ -11,7 +11,7 @@ from django.db import connection
 
 from runtime import leases
 from runtime.hosts import host_id
-from runtime.models import SchedulerInstance
+from runtime.models import SchedulerInstance, TaskRun
 from runtime.processes import boot_id, start_ticks
 
 
@@ -53,7 +53,8 @@ def beat(scheduler: SchedulerInstance, *, is_draining: bool) -> None:
 
 
 def leave(scheduler: SchedulerInstance) -> None:
-    """Take this scheduler off the list, and old ones that never did so themselves."""
+    """Take this scheduler off the list, and old ones that never did so themselves. What it ran is anybody's at once."""
+    TaskRun.objects.owned(scheduler.pk).update(lease_until=leases.now())
     SchedulerInstance.objects.filter(pk=scheduler.pk).delete()
     SchedulerInstance.objects.filter(heartbeat_at__lt=leases.now() - timedelta(days=7)).delete()
 

@@ -16,11 +16,11 @@ from llm import operator_settings
 from orchestration import git
 from orchestration.limits import Limits
 from runtime import briefs, workspace
-from runtime.exceptions import StartFailed
+from runtime.exceptions import StaleRun, StartFailed
 from runtime.executors import local
 from runtime.hosts import host_id
 from runtime.models import RunLog, TaskRun
-from runtime.processes import TAG, boot_id, start_ticks
+from runtime.processes import TAG, boot_id, end_processes, start_ticks, tagged
 from runtime.rundir import RunDirectory, RunDirectoryExists, RunRequest
 from runtime.services.moves import move_run, write_fenced
 from runtime.states import LogKind, RunStatus
@@ -66,8 +66,13 @@ def start(run: TaskRun) -> RunDirectory:
         raise StartFailed("protocol", f"The run directory {run.tag} exists already.") from None
     except OSError as error:
         raise StartFailed("crashed", f"The runner could not be started: {error}.") from None
-    write_fenced(run, pid=pid, pid_start_ticks=start_ticks(pid))
-    log.info("run_started", run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id, epoch=run.epoch, pid=pid)
+    try:
+        write_fenced(run, pid=pid, pid_start_ticks=start_ticks(pid))
+    except StaleRun:
+        # Nobody knows of this process: whoever has the run now starts one of its own, in the same worktree.
+        end_processes(tagged(directory.tag), settings.STOP_GRACE_S)
+        raise
+    log.info("run_started", epoch=run.epoch, pid=pid)
     return directory
 
 
@@ -76,7 +81,13 @@ def _environment(run: TaskRun) -> dict[str, str]:
         found = operator_settings.client_environment(dict(os.environ), provider=run.agent.provider)
     except operator_settings.OperatorSettingsError as error:
         raise StartFailed(error.code, str(error)) from None
-    return found | {TAG: run.tag}
+    return found | _identity(run) | {TAG: directory_of(run).tag}
+
+
+def _identity(run: TaskRun) -> dict[str, str]:
+    """Return who the agent is to git, which on a server without a configuration lets nobody merge or commit."""
+    committer = {"GIT_COMMITTER_NAME": git.NAME, "GIT_COMMITTER_EMAIL": git.EMAIL}
+    return git.author(run.agent.name) | {"GIT_AUTHOR_EMAIL": git.EMAIL} | committer
 
 
 def _prepare_worktree(run: TaskRun) -> bool:
@@ -111,6 +122,7 @@ def _request(run: TaskRun, *, needs_setup: bool) -> RunRequest:
         "run_id": run.pk,
         "epoch": run.epoch,
         "task_id": task.pk,
+        "agent_id": agent.pk,
         "trace_id": run.trace_id,
         "provider": agent.provider,
         "model": agent.model,

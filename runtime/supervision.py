@@ -21,10 +21,11 @@ from inbox.states import ItemType
 from orchestration import git
 from orchestration.models import Task
 from runtime import processes, workspace
+from runtime.exceptions import StaleRun
 from runtime.models import RunLog, TaskRun
 from runtime.rundir import ExitRecord, RunDirectory, Usage
 from runtime.services.finishing import ask_key, finish_run
-from runtime.services.moves import write_fenced
+from runtime.services.moves import record_stale, write_fenced
 from runtime.workspace import Worktree
 
 log = structlog.get_logger("bbb.runtime")
@@ -169,12 +170,24 @@ def _is_alive(watched: Watch) -> bool:
 
 def gone(run: TaskRun, directory: RunDirectory) -> ExitRecord:
     """Clear up after a start whose runner is dead, and return what it leaves: the session and what was used."""
-    processes.end_processes(processes.tagged(run.tag), settings.STOP_GRACE_S)
+    processes.end_processes(processes.tagged(directory.tag), settings.STOP_GRACE_S)
+    if record := directory.exit():  # its last word, said between the look for it and the look for the process
+        return record
     usage: dict[str, Any] = {}
     for line, _ in directory.lines():
         if line["body"].get("type") == "usage":
             usage = {name: value for name, value in line["body"].items() if name != "type"}
     return ExitRecord(outcome="interrupted", code="process_gone", session_id=run.session_id, usage=Usage(**usage))
+
+
+def give_up(run: TaskRun, directory: RunDirectory, error: Exception) -> None:
+    """End a run that cannot be read: one bad line must not stop a scheduler, and with it all other runs."""
+    try:
+        write_fenced(run, error_code="protocol")  # what another scheduler looks after is not ours to end
+        processes.end_processes(processes.tagged(directory.tag), settings.STOP_GRACE_S)
+        finish_run(run, ExitRecord.unexpected(error, session_id=run.session_id))
+    except StaleRun:
+        record_stale(run, action="give up")
 
 
 def conclude(watched: Watch, record: ExitRecord) -> None:
@@ -227,5 +240,7 @@ def pass_on_intents(watched: Watch, task: Task) -> None:
         watched.asked.add(name)
         watched.asked_at = time.monotonic()
     elif name == "cancel" and time.monotonic() - watched.asked_at > 2 * settings.STOP_GRACE_S:
-        log.warning("run_does_not_stop", run_id=watched.run.pk)
-        processes.end_processes(processes.tagged(watched.run.tag), settings.STOP_GRACE_S)
+        run = watched.run
+        with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
+            log.warning("run_does_not_stop")
+        processes.end_processes(processes.tagged(watched.directory.tag), settings.STOP_GRACE_S)

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
         return 2
     processes.become_subreaper()
     directory.write_start(_identity())
-    configure(trace_id=request.trace_id, run_id=request.run_id, task_id=request.task_id)
+    configure(trace_id=request.trace_id, run_id=request.run_id, task_id=request.task_id, agent_id=request.agent_id)
     with Journal(directory.events_path) as journal:
         state = RunState(request=request, directory=directory, journal=journal)
         ending = _outcome(state)

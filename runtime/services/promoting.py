@@ -10,10 +10,15 @@ from runtime.services.moves import move_run
 from runtime.states import RunStatus
 
 
-@events.unit_of_work()
 def promote_due(*, actor: str) -> int:
     """Queue the retries that are due; return how many."""
-    due = TaskRun.objects.due(leases.now()).filter(task__is_held=False).select_related("task")[:16]
+    due = list(TaskRun.objects.due(leases.now()).filter(task__is_held=False).select_related("task")[:16])
+    # Mostly there are none: then nobody has to wait for a write lock of ours.
+    return _promote_all(due, actor) if due else 0
+
+
+@events.unit_of_work()
+def _promote_all(due: list[TaskRun], actor: str) -> int:
     return sum(_promote(run, actor) for run in due)
 
 

@@ -25,6 +25,7 @@ _REQUEST: dict[str, Any] = {
     "run_id": 7,
     "epoch": 1,
     "task_id": 3,
+    "agent_id": 5,
     "trace_id": "trace-of-the-test",
     "provider": "noop",
     "model": "",

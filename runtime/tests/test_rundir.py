@@ -9,7 +9,7 @@ import pytest
 from runtime.rundir import ExitRecord, RunDirectory, RunDirectoryExists, RunRequest, StartRecord, Usage
 
 REQUEST = RunRequest(
-    run_id=1, epoch=1, task_id=1, trace_id="t", provider="noop", model="", prompt="Go", system_append="", workspace="/w",
+    run_id=1, epoch=1, task_id=1, agent_id=1, trace_id="t", provider="noop", model="", prompt="Go", system_append="", workspace="/w",
     session_id="s", is_resumed=False, setup_command="", checks=[], permission_mode="dontAsk", allowed_tools=[],
     max_turns=1, max_cost_usd=0, session_cost_usd=0, timeout_s=1, idle_timeout_s=1, ask_wait_s=1, max_check_rounds=1,
 )  # fmt: skip
