@@ -55,8 +55,14 @@ class InboxItemAdmin(ReadOnlyAdmin[InboxItem]):
     fieldsets = (
         (None, {"fields": ("title", ("item_type", "status"), "text", "proposed", ("project", "task", "run_id"))}),
         ("Answer", {"fields": (("resolution", "resolver", "resolved_at"), "answer", "delivered_at")}),
-        ("State", {"fields": (("is_read", "created_at", "version"), "dedupe_key")}),
+        ("State", {"classes": ("collapse",), "fields": (("is_read", "created_at", "version"), "dedupe_key")}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: InboxItem | None = None) -> Any:
+        """Leave the answer out while there is none: what is to be decided on comes first."""
+        sections = super().get_fieldsets(request, obj)
+        is_open = obj is not None and obj.status == ItemStatus.OPEN
+        return [section for section in sections if not (is_open and section[0] == "Answer")]
 
     @labelled("status", COLOURS, ordering="status")
     def state(self, item: InboxItem) -> tuple[str, str]:
