@@ -31,7 +31,8 @@ class PortTaken(Exception):
 
 def web_command(port: int) -> list[str]:
     """Return the command of the web process. Its access log is off: each request has a line of ours."""
-    return [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "beebeebrain.asgi:application"]
+    options = ["-v", "0", "-b", "127.0.0.1", "-p", str(port)]
+    return [sys.executable, "-m", "daphne", *options, "beebeebrain.asgi:application"]
 
 
 def scheduler_command() -> list[str]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +38,8 @@ class RunRequest:
     run_id: int
     epoch: int
     task_id: int
-    agent_id: int
+    agent_id: int = 0
+    """0 in a request of a scheduler from before there was this field."""
     trace_id: str
     provider: str
     model: str
@@ -142,7 +143,13 @@ class RunDirectory:
         return self.path / "events.jsonl"
 
     def request(self) -> RunRequest:
-        return RunRequest(**json.loads((self.path / "request.json").read_bytes()))
+        """Return what to do. Raises OSError, ValueError or TypeError when there is nothing usable.
+
+        Fields that this version does not know are left out: a scheduler goes on while the code below it is upgraded.
+        """
+        found = json.loads((self.path / "request.json").read_bytes())
+        known = {field.name for field in fields(RunRequest)}
+        return RunRequest(**{name: value for name, value in found.items() if name in known})
 
     def write_start(self, record: StartRecord) -> None:
         self._write("start.json", asdict(record))

@@ -94,10 +94,6 @@ def test_a_body_that_is_no_object_is_refused(client: Client) -> None:
     assert client.send("/projects", "{").status_code == 400
 
 
-def test_a_name_that_cannot_be_repeated_is_refused_all_the_same(client: Client) -> None:
-    assert error(client.send("/projects", r'{"\ud800": 1}')) == (400, "unknown_field", "?")
-
-
 def test_a_project_is_paused_by_a_change(client: Client, project: Project) -> None:
     response = client.patch(f"/projects/{project.pk}", is_paused=True, expected_version=1)
     assert (response.status_code, response.json()["is_paused"], response.json()["version"]) == (200, True, 2)

@@ -52,3 +52,10 @@ def test_reading_goes_on_from_the_offset(directory: RunDirectory) -> None:
 
 def test_nobody_else_may_read_it(directory: RunDirectory) -> None:
     assert directory.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_request_of_another_version_is_read(directory: RunDirectory) -> None:
+    given = json.loads((directory.path / "request.json").read_text())
+    del given["agent_id"]
+    (directory.path / "request.json").write_text(json.dumps({**given, "of_tomorrow": True}))
+    assert directory.request() == replace(REQUEST, agent_id=0)
