@@ -21,7 +21,7 @@ from orchestration.scheduler import plan
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import make_agent, make_project, make_task
 from runtime import planning
-from runtime.models import TaskRun
+from runtime.models import SchedulerInstance, TaskRun
 from runtime.rundir import ExitRecord
 from runtime.services.claims import claim
 from runtime.services.finishing import finish_run
@@ -100,6 +100,7 @@ def _scheduler() -> Iterator[None]:
         [sys.executable, ROOT / "manage.py", "runscheduler"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
+        _until(SchedulerInstance.objects.exists)
         yield
     finally:
         process.terminate()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,7 @@ def own_home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
     """Give the runs of a test a home of their own; whatever is left of them is killed afterwards."""
     settings.BBB_HOME = home = tmp_path / "home"
     settings.STOP_GRACE_S = 0.3
-    settings.POLL_S = 0.05
+    settings.POLL_S = 0.2
     settings.RETRY_BASE_S = 0
     try:
         yield home
@@ -52,6 +53,8 @@ def own_home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
 
 def living(home: Path) -> list[psutil.Process]:
     """Return every living process of a run below `home`."""
+    if not home.exists():
+        return []
     return [process for process in psutil.process_iter() if _tag(process).startswith(f"{home}/")]
 
 
@@ -152,7 +155,8 @@ def tick_until(dispatcher: Dispatcher, look: Callable[[], Any], what: str = "it"
     """Let a scheduler work until something holds, and return it."""
 
     def step() -> Any:
-        dispatcher.tick()
+        if not dispatcher.tick():
+            time.sleep(0.1)  # the agents need the processor more than we do
         return look()
 
     return until(step, what)

@@ -37,8 +37,9 @@ from runtime.tests.factories import ending
 from runtime.tests.runners import until
 from runtime.tests.starts import begun, kill_runner, living, own_home, tick_until
 
-# A scheduler closes its connection between two rounds, and with it any transaction of a test's.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
+# A scheduler that runs closes its connection between two rounds, and with it any transaction of a test's.
+runs = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +87,7 @@ def hanging(dispatcher: Dispatcher, project: Project) -> tuple[Task, RunDirector
 # From todo to done
 
 
+@runs
 def test_once_ends_when_only_people_could_bring_more(project: Project, agent: Agent, dispatcher: Dispatcher) -> None:
     first, second = play(project, "write a.txt x", "finish Wrote a."), play(project, "write b.txt x")
     child = make_task(project, depends_on=[first])
@@ -96,6 +98,7 @@ def test_once_ends_when_only_people_could_bring_more(project: Project, agent: Ag
     assert set(Slot.objects.values_list("running", flat=True)) == {0}
 
 
+@runs
 def test_approved_work_lands_and_what_waits_for_it_follows(
     project: Project, agent: Agent, dispatcher: Dispatcher
 ) -> None:
@@ -118,6 +121,7 @@ def test_a_question_is_answered_in_place(project: Project, agent: Agent, dispatc
     assert run_of(task).epoch == 1
 
 
+@runs
 def test_a_question_nobody_answers_frees_the_slot_and_its_answer_resumes_the_run(
     project: Project, agent: Agent, dispatcher: Dispatcher, settings: Settings
 ) -> None:
@@ -131,6 +135,7 @@ def test_a_question_nobody_answers_frees_the_slot_and_its_answer_resumes_the_run
     assert (is_at(task, TaskStatus.REVIEW)(), run_of(task).epoch, run_of(task).attempt) == (True, 2, 1)
 
 
+@runs
 def test_a_run_whose_runner_is_killed_goes_on_in_its_session(
     project: Project, agent: Agent, dispatcher: Dispatcher
 ) -> None:
@@ -156,6 +161,7 @@ def test_a_pause_keeps_the_session_for_later(project: Project, agent: Agent, dis
     assert (run_of(task).status, bool(run_of(task).session_id)) == (RunStatus.INTERRUPTED, True)
 
 
+@runs
 def test_a_failure_of_the_provider_is_tried_again_by_itself(
     project: Project, agent: Agent, dispatcher: Dispatcher
 ) -> None:
@@ -207,12 +213,14 @@ def test_a_tick_with_nothing_to_do_writes_nothing(project: Project, agent: Agent
 # When to stop
 
 
+@runs
 def test_no_more_runs_are_started_than_it_was_told(project: Project, agent: Agent) -> None:
     first, second = play(project, "finish"), play(project, "finish")
     Dispatcher(max_runs=1).run()
     assert (is_at(first, TaskStatus.REVIEW)(), is_at(second, TaskStatus.TODO)()) == (True, True)
 
 
+@runs
 def test_once_does_not_wait_for_what_only_a_person_can_let_go(
     project: Project, agent: Agent, dispatcher: Dispatcher
 ) -> None:
@@ -224,6 +232,7 @@ def test_once_does_not_wait_for_what_only_a_person_can_let_go(
     assert set(TaskRun.objects.values_list("status", flat=True)) == {"queued", "failed", "retry_scheduled"}
 
 
+@runs
 def test_a_scheduler_that_drains_claims_nothing_and_leaves(
     project: Project, agent: Agent, dispatcher: Dispatcher
 ) -> None:
@@ -234,6 +243,7 @@ def test_a_scheduler_that_drains_claims_nothing_and_leaves(
     assert not SchedulerInstance.objects.exists()
 
 
+@runs
 def test_sigterm_leaves_the_agents_to_the_next_scheduler(
     project: Project, agent: Agent, dispatcher: Dispatcher, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +267,7 @@ def test_sigterm_leaves_the_agents_to_the_next_scheduler(
     assert living(home)
 
 
+@runs
 def test_a_second_call_stops_the_agents_too_and_they_go_on_later(
     project: Project, agent: Agent, dispatcher: Dispatcher, home: Path, settings: Settings
 ) -> None:
@@ -310,6 +321,7 @@ def test_a_run_that_was_taken_over_is_let_go(project: Project, agent: Agent, dis
     assert run_of(task).attempt == 1
 
 
+@runs
 def test_a_runner_that_cannot_be_started_is_tried_again(
     project: Project, agent: Agent, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +332,7 @@ def test_a_runner_that_cannot_be_started_is_tried_again(
     assert TaskRun.objects.get(attempt=1).error_code == "crashed"
 
 
+@runs
 def test_an_error_of_ours_in_a_start_ends_that_run_only(
     project: Project, agent: Agent, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +353,7 @@ def test_a_start_that_took_longer_than_its_lease_and_failed_is_not_ours_to_end(
     assert Event.objects.filter(type=EventType.RUN_STALE_WRITE_REJECTED, payload__action="start").exists()
 
 
+@runs
 def test_a_start_that_the_database_has_cut_off_is_made_again(
     project: Project, agent: Agent, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,6 +383,7 @@ def failing_once(
     monkeypatch.setattr(local, "launch", fail_once)
 
 
+@runs
 def test_a_scheduler_and_its_agents_outlive_the_database(
     project: Project,
     agent: Agent,
