@@ -187,21 +187,21 @@ REST_FRAMEWORK: dict[str, Any] = {
         "django_filters.rest_framework.DjangoFilterBackend",
         "rest_framework.filters.OrderingFilter",
     ],
-    "DEFAULT_PAGINATION_CLASS": "beebeebrain.paging.CursorPage",
+    "DEFAULT_PAGINATION_CLASS": "api.paging.CursorPage",
     "PAGE_SIZE": 50,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["beebeebrain.parsing.BoundedJSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "beebeebrain.schema.AutoSchema",
+    "DEFAULT_PARSER_CLASSES": ["api.parsing.BoundedJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "api.schema.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
 _ERROR_STATUSES = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "500"]
 DRF_STANDARDIZED_ERRORS: dict[str, Any] = {
-    "EXCEPTION_HANDLER_CLASS": "beebeebrain.api.Handler",
-    "EXCEPTION_FORMATTER_CLASS": "beebeebrain.api.Formatter",
+    "EXCEPTION_HANDLER_CLASS": "beebeebrain.errors.Handler",
+    "EXCEPTION_FORMATTER_CLASS": "beebeebrain.errors.Formatter",
     "ALLOWED_ERROR_STATUS_CODES": _ERROR_STATUSES,
-    "ERROR_SCHEMAS": dict.fromkeys(_ERROR_STATUSES, "beebeebrain.schema.ErrorSerializer"),
+    "ERROR_SCHEMAS": dict.fromkeys(_ERROR_STATUSES, "api.schema.ErrorSerializer"),
 }
 
 UNFOLD: dict[str, Any] = {
@@ -226,7 +226,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
-        "ErrorTypeEnum": "beebeebrain.schema.ErrorType.choices",
+        "ErrorTypeEnum": "api.schema.ErrorType.choices",
         "EventTypeEnum": "events.states.EventType.choices",
         "TaskStatusEnum": "orchestration.states.TaskStatus.choices",
         "AgentStatusEnum": "orchestration.states.AgentStatus.choices",

@@ -22,7 +22,7 @@ urlpatterns = [
     path("api/v1/", include("events.urls")),
 ]
 
-handler400 = "beebeebrain.api.bad_request"
-handler403 = "beebeebrain.api.permission_denied"
-handler404 = "beebeebrain.api.not_found"
-handler500 = "beebeebrain.api.server_error"
+handler400 = "beebeebrain.errors.bad_request"
+handler403 = "beebeebrain.errors.permission_denied"
+handler404 = "beebeebrain.errors.not_found"
+handler500 = "beebeebrain.errors.server_error"

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from inbox.models import InboxItem
 from inbox.services import Action
-from orchestration.serializers.strict import VersionedSerializer
+from api.bodies import VersionedSerializer
 
 
 class ItemSerializer(serializers.ModelSerializer[InboxItem]):

@@ -12,7 +12,7 @@ from inbox.filters import ItemFilter
 from inbox.models import InboxItem
 from inbox.serializers import CloseSerializer, ItemSerializer
 from inbox.services import close_item, mark_read
-from orchestration.serializers.strict import StrictSerializer, validated
+from api.bodies import StrictSerializer, validated
 from security.identity import actor_of
 
 _EXAMPLE = OpenApiExample(

@@ -5,7 +5,7 @@ from typing import get_args
 from rest_framework import serializers
 
 from orchestration.serializers import tasks
-from orchestration.serializers.strict import MAX_WHOLE, VersionedSerializer
+from api.bodies import MAX_WHOLE, VersionedSerializer
 from orchestration.states import Reason, TaskStatus
 from runtime.models import RunLog, TaskRun
 from runtime.workspace import FileStatus

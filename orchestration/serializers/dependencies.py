@@ -3,7 +3,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from orchestration.models import TaskDependency
-from orchestration.serializers.strict import StrictSerializer
+from api.bodies import StrictSerializer
 
 
 class DependencySerializer(StrictSerializer, serializers.ModelSerializer[TaskDependency]):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from orchestration.models import Project
-from orchestration.serializers.strict import WHOLE, StrictSerializer, VersionedSerializer
+from api.bodies import WHOLE, StrictSerializer, VersionedSerializer
 
 
 class ProjectSerializer(StrictSerializer, serializers.ModelSerializer[Project]):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from orchestration.models import Task
-from orchestration.serializers.strict import WHOLE, RowField, StrictSerializer, VersionedSerializer
+from api.bodies import WHOLE, RowField, StrictSerializer, VersionedSerializer
 
 
 class LimitsSerializer(StrictSerializer):

@@ -11,7 +11,7 @@ from rest_framework.viewsets import GenericViewSet
 from orchestration.filters import DependencyFilter
 from orchestration.models import TaskDependency
 from orchestration.serializers.dependencies import DependencySerializer
-from orchestration.serializers.strict import validated
+from api.bodies import validated
 from orchestration.services.dependencies import add_dependency, remove_dependency
 from security.identity import actor_of
 

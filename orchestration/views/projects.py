@@ -11,7 +11,7 @@ from rest_framework.viewsets import GenericViewSet
 from orchestration.filters import ProjectFilter
 from orchestration.models import Project
 from orchestration.serializers.projects import ProjectChangesSerializer, ProjectSerializer
-from orchestration.serializers.strict import validated
+from api.bodies import validated
 from orchestration.services.projects import create_project, update_project
 from security.identity import actor_of
 from security.roles import Role

@@ -11,7 +11,7 @@ from rest_framework.viewsets import GenericViewSet
 from orchestration.filters import AgentFilter
 from orchestration.models import Agent
 from orchestration.serializers.agents import AgentChangesSerializer, AgentSerializer
-from orchestration.serializers.strict import validated
+from api.bodies import validated
 from runtime.services.staffing import create_agent, update_agent
 from security.identity import actor_of
 from security.roles import Role

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from orchestration.serializers.strict import StrictSerializer, validated
+from api.bodies import StrictSerializer, validated
 from runtime.diffs import diff_of
 from runtime.filters import RunFilter
 from runtime.models import TaskRun

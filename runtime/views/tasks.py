@@ -13,7 +13,7 @@ from rest_framework.viewsets import GenericViewSet
 from inbox.services import approve_task, request_changes
 from orchestration.filters import TaskFilter
 from orchestration.models import Task
-from orchestration.serializers.strict import validated
+from api.bodies import validated
 from orchestration.serializers.tasks import TaskChangesSerializer, TaskCreateSerializer
 from orchestration.services.tasks import create_task, update_task
 from runtime.queries import task_rows

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import ModelSerializer
 from rest_framework.test import APIRequestFactory
 
-from beebeebrain.paging import CursorPage
+from api.paging import CursorPage
 
 pytestmark = pytest.mark.django_db
 
