@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.db.models import Model, QuerySet
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
+
+from security.access import projects_of, visible
 
 # The largest whole number that both databases keep in a column of ours.
 MAX_WHOLE = 2**31 - 1
@@ -16,10 +19,23 @@ _UNKNOWN = ErrorDetail("There is no such field that could be set here.", code="u
 
 
 class RowField(serializers.PrimaryKeyRelatedField[Any]):
-    """The id of a row that exists. What is no whole number, such as 1e999, is refused before the database sees it."""
+    """The id of a row that exists, in a project one may see.
 
-    def __init__(self, **kwargs: Any) -> None:
+    What is no whole number, such as 1e999, is refused before the database sees it.
+    """
+
+    def __init__(self, *, project_path: str = "", **kwargs: Any) -> None:
+        self._project_path = project_path
         super().__init__(**{"pk_field": serializers.IntegerField(), **kwargs})
+
+    def get_queryset(self) -> QuerySet[Any] | None:
+        rows = super().get_queryset()
+        request = self.context.get("request")
+        return rows if request is None or rows is None else visible(rows, self._path(rows.model), projects_of(request))
+
+    def _path(self, model: type[Model]) -> str:
+        """Return where the project of a row is: most rows have one, and a project is its own."""
+        return self._project_path or ("project" if hasattr(model, "project") else "pk")
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -60,13 +76,15 @@ class StrictExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-ca
         return schema | {"additionalProperties": False} if direction == "request" else schema
 
 
-def validated(serializer: type[serializers.Serializer[Any]], data: Any, *, partial: bool = False) -> dict[str, Any]:
+def validated(
+    serializer: type[serializers.Serializer[Any]], data: Any, *, partial: bool = False, context: Any = None
+) -> dict[str, Any]:
     """Return the fields of a body or a query. Raises ValidationError."""
-    body = serializer(data=data, partial=partial)
+    body = serializer(data=data, partial=partial, context=context or {})
     body.is_valid(raise_exception=True)
     return dict(body.validated_data)
 
 
 def _shown(name: str) -> str:
-    """Return a name from outside as an answer may repeat it: not too long, and nothing that UTF-8 cannot hold."""
-    return name[:100].encode(errors="replace").decode()
+    """Return a name from outside as an answer may repeat it in a JSON pointer: not too long, and only what UTF-8 holds."""
+    return name[:100].encode(errors="replace").decode().replace("~", "~0").replace("/", "~1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -13,12 +12,17 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views import defaults
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
-from drf_standardized_errors.types import CLIENT_ERROR, SERVER_ERROR, VALIDATION_ERROR, Error, ErrorResponse, ErrorType
-from rest_framework.exceptions import APIException, ErrorDetail
+from rest_framework.exceptions import APIException
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
+from api import problems, versions
+from api.problems import Fault
+from api.queries import BadQuery
 from events import trace
-from orchestration.exceptions import Conflict, Invalid
-from security.exceptions import PathNotAllowed, UnknownScope
+from orchestration.exceptions import Conflict, Invalid, VersionConflict
+from security.exceptions import NotAuthor, OutsideAccess, PathNotAllowed, ScopeTooWide, UnknownScope
 from security.redaction import redact_data
 
 # The nearest class along an exception's ancestors decides.
@@ -26,6 +30,9 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     Invalid: HTTPStatus.BAD_REQUEST,
     UnknownScope: HTTPStatus.BAD_REQUEST,
     PathNotAllowed: HTTPStatus.FORBIDDEN,
+    OutsideAccess: HTTPStatus.FORBIDDEN,
+    NotAuthor: HTTPStatus.FORBIDDEN,
+    ScopeTooWide: HTTPStatus.FORBIDDEN,
     Conflict: HTTPStatus.CONFLICT,
     ProtectedError: HTTPStatus.CONFLICT,
     RestrictedError: HTTPStatus.CONFLICT,
@@ -72,23 +79,36 @@ class Handler(ExceptionHandler):
     """Turns what a view raises into an answer."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
+        request = self.context["request"]
+        if isinstance(exc, VersionConflict) and request is not None and versions.is_conditional(request):
+            return Refusal(HTTPStatus.PRECONDITION_FAILED, "precondition_failed", str(exc), exc.data)
         return refusal(exc, self.context["kwargs"]) or super().convert_known_exceptions(exc)
+
+    def get_response(self, exc: APIException, data: dict[str, Any]) -> Response:
+        response = super().get_response(exc, data)
+        response.content_type = problems.MEDIA_TYPE
+        return response
 
 
 class Formatter(ExceptionFormatter):
-    """Writes an error as `{type, errors: [{code, detail, attr}], data?, trace_id}`."""
+    """Writes an error as problem details (`api.problems`)."""
 
-    def get_error_type(self) -> ErrorType:
-        is_field = isinstance(self.exc, Refusal) and self.exc.attr is not None
-        return VALIDATION_ERROR if is_field else super().get_error_type()
+    def run(self) -> dict[str, Any]:
+        request = self.context["request"]
+        assert request is not None  # noqa: S101  (the views' own handler always gives it)
+        has_body = request.method not in SAFE_METHODS and not isinstance(self.exc, BadQuery)
+        return told(
+            self.exc.status_code,
+            self._faults(),
+            path=request.path,
+            has_body=has_body,
+            data=getattr(self.exc, "data", {}),
+        )
 
-    def get_errors(self) -> list[Error]:
+    def _faults(self) -> list[Fault]:
         if isinstance(self.exc, Refusal):
-            return [Error(self.exc.code, str(self.exc.detail), self.exc.attr)]
-        return super().get_errors()
-
-    def format_error_response(self, error_response: ErrorResponse) -> dict[str, Any]:
-        return body(error_response, getattr(self.exc, "data", {}))
+            return [Fault(self.exc.code, str(self.exc.detail), (self.exc.attr or "").replace(".", "/"))]
+        return [Fault(error.code, str(error.detail), _place(error.attr)) for error in self.get_errors()]
 
 
 def refusal(exc: Exception, path: dict[str, Any]) -> Refusal | None:
@@ -102,42 +122,51 @@ def refusal(exc: Exception, path: dict[str, Any]) -> Refusal | None:
     return Refusal(STATUS[known], code, message, getattr(exc, "data", {}))
 
 
-def body(response: ErrorResponse, data: dict[str, Any]) -> dict[str, Any]:
+def told(
+    status: int, faults: list[Fault], *, path: str, has_body: bool = False, data: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the body of an error answer. Values that came from outside may hold secrets; they are masked."""
-    shown = redact_data({**asdict(response), **({"data": data} if data else {})})
-    return {**shown, "trace_id": trace.current()}
+    trace_id = trace.current()
+    shown = problems.problem(status, faults, path=path, trace_id=trace_id, has_body=has_body, data=data or {})
+    # The trace is random: it may look like a secret, and is none.
+    return {**redact_data(shown), "trace_id": trace_id}
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer a request Django itself refuses."""
     if _is_api(request):
-        return _answer(HTTPStatus.BAD_REQUEST, CLIENT_ERROR, "bad_request", "The request is malformed.")
+        return _answer(request, HTTPStatus.BAD_REQUEST, "bad_request", "The request is malformed.")
     return defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer a request that no view of the API has refused already."""
     if _is_api(request):
-        return _answer(HTTPStatus.FORBIDDEN, CLIENT_ERROR, "permission_denied", "This is not allowed.")
+        return _answer(request, HTTPStatus.FORBIDDEN, "permission_denied", "This is not allowed.")
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer a request for a path that leads nowhere."""
     if _is_api(request):
-        return _answer(HTTPStatus.NOT_FOUND, CLIENT_ERROR, "not_found", "Not found.")
+        return _answer(request, HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this address.")
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """Answer for a failure of ours outside a view of the API."""
     if _is_api(request):
-        return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, SERVER_ERROR, "error", "Server Error (500)")
+        return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "error", "Server Error (500)")
     return defaults.server_error(request)
 
 
-def _answer(status: HTTPStatus, type_: ErrorType, code: str, detail: str) -> JsonResponse:
-    return JsonResponse(body(ErrorResponse(type_, [Error(code, ErrorDetail(detail), None)]), {}), status=status)
+def _answer(request: HttpRequest, status: HTTPStatus, code: str, detail: str) -> JsonResponse:
+    body = told(status, [Fault(code, detail)], path=request.path)
+    return JsonResponse(body, status=status, content_type=problems.MEDIA_TYPE)
+
+
+def _place(attr: str | None) -> str:
+    return "" if attr in (None, api_settings.NON_FIELD_ERRORS_KEY) else str(attr)
 
 
 def _is_api(request: HttpRequest) -> bool:

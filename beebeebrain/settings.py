@@ -53,9 +53,10 @@ CSRF_TRUSTED_ORIGINS = ENV.bbb_trusted_origins
 
 INSTALLED_APPS = [
     "daphne",
-    "unfold",
+    # Without unfold's own site: ours is one of its kind.
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "beebeebrain.site.Admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -96,7 +97,8 @@ ASGI_APPLICATION = "beebeebrain.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [],
+        # Before the packages' own: the admin's first page is ours.
+        "DIRS": [BASE_DIR / "beebeebrain" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -185,7 +187,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["security.permissions.RolePermission"],
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
-        "rest_framework.filters.OrderingFilter",
+        "api.queries.OrderingFilter",
     ],
     "DEFAULT_PAGINATION_CLASS": "api.paging.CursorPage",
     "PAGE_SIZE": 50,
@@ -196,12 +198,14 @@ REST_FRAMEWORK: dict[str, Any] = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
-_ERROR_STATUSES = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "500"]
+_ERROR_STATUSES = "400 401 403 404 405 406 409 412 413 415 422 429 500 503".split()
 DRF_STANDARDIZED_ERRORS: dict[str, Any] = {
     "EXCEPTION_HANDLER_CLASS": "beebeebrain.errors.Handler",
     "EXCEPTION_FORMATTER_CLASS": "beebeebrain.errors.Formatter",
+    # As in a JSON pointer.
+    "NESTED_FIELD_SEPARATOR": "/",
     "ALLOWED_ERROR_STATUS_CODES": _ERROR_STATUSES,
-    "ERROR_SCHEMAS": dict.fromkeys(_ERROR_STATUSES, "api.schema.ErrorSerializer"),
+    "ERROR_SCHEMAS": dict.fromkeys(_ERROR_STATUSES, "api.schema.ProblemSerializer"),
 }
 
 UNFOLD: dict[str, Any] = {
@@ -210,7 +214,11 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "hive",
     # The event log is the history; the admin's own knows only what was done in the admin.
     "SHOW_HISTORY": False,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "beebeebrain.navigation.icon"}],
+    "STYLES": ["beebeebrain.navigation.stylesheet"],
     "SIDEBAR": {"navigation": "beebeebrain.navigation.sidebar"},
+    "TABS": "beebeebrain.navigation.tabs",
+    "DASHBOARD_CALLBACK": "beebeebrain.dashboard.context",
 }
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
@@ -226,7 +234,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
-        "ErrorTypeEnum": "api.schema.ErrorType.choices",
+        "CommentStatusEnum": "orchestration.states.CommentStatus.choices",
         "EventTypeEnum": "events.states.EventType.choices",
         "TaskStatusEnum": "orchestration.states.TaskStatus.choices",
         "AgentStatusEnum": "orchestration.states.AgentStatus.choices",

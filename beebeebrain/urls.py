@@ -7,6 +7,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from api import accounts
 from beebeebrain import health
 
 urlpatterns = [
@@ -16,6 +17,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/me", accounts.MeView.as_view(), name="me"),
+    path("api/v1/", include(accounts.router.urls)),
     path("api/v1/", include("orchestration.urls")),
     path("api/v1/", include("inbox.urls")),
     path("api/v1/", include("runtime.urls")),

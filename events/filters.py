@@ -4,34 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.db.models import QuerySet
 from django_filters.rest_framework import (  # type: ignore[import-untyped]
     CharFilter,
     FilterSet,
     MultipleChoiceFilter,
-    NumberFilter,
 )
 
+from api.filters import IdFilter
 from events.models import Event, EventQuerySet
 from events.selection import Selection
 from events.states import EventType
 
-_MAX_ID = 2**63 - 1
 _PREFIXES = sorted({type_.split(".")[0] + "." for type_ in EventType.values})
 _CHOICES = [*EventType.choices, *((prefix, f"all of {prefix}") for prefix in _PREFIXES)]
-
-
-class IdFilter(NumberFilter):  # type: ignore[misc]
-    """An id, or a cursor, which is an id or 0."""
-
-    field_class = forms.IntegerField
-
-    def __init__(self, *, field_name: str, help_text: str, least: int = 1) -> None:
-        super().__init__(field_name=field_name, help_text=help_text, min_value=least, max_value=_MAX_ID)
-
-    def get_max_validator(self) -> None:
-        """Leave the bound to the field."""
 
 
 class EventFilter(FilterSet):  # type: ignore[misc]

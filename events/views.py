@@ -6,20 +6,22 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from api.views import RowViewSet
 from events import tail
 from events.filters import EventFilter
 from events.models import Event
 from events.serializers import CursorSerializer, EventSerializer
 
 
-class EventViewSet(ReadOnlyModelViewSet[Event]):
+class EventViewSet(RowViewSet[Event]):
     """What happened: newest first, or with `after` in the order in which it happened."""
 
     queryset = Event.objects.all()
     serializer_class = EventSerializer
     filterset_class = EventFilter
+    project_path = "project_id"
+    apart = {"cursor": None}
     ordering_fields = ["id"]
 
     @property

@@ -4,9 +4,9 @@ from typing import get_args
 
 from rest_framework import serializers
 
+from api.bodies import VersionedSerializer
 from inbox.models import InboxItem
 from inbox.services import Action
-from api.bodies import VersionedSerializer
 
 
 class ItemSerializer(serializers.ModelSerializer[InboxItem]):

@@ -15,7 +15,9 @@ from inbox.states import ItemStatus, ItemType, Resolution
 from orchestration.exceptions import InvalidTransition, VersionConflict
 from orchestration.models import Task
 from orchestration.services import comments, tasks
-from orchestration.services.interventions import audited
+from orchestration.services.interventions import audited, require_version
+from orchestration.services.locks import lock_tasks
+from orchestration.services.rows import reread
 from orchestration.states import TaskStatus
 
 Action = Literal["approve", "request_changes", "answer", "dismiss"]
@@ -51,29 +53,22 @@ def ask(
     trace_id: str | None = None,
 ) -> InboxItem:
     """Put an item into the inbox; while one with the same dedupe_key is open, that one is returned."""
-    if existing := InboxItem.objects.open().filter(dedupe_key=dedupe_key).first():
-        return existing
-    item = InboxItem.objects.create(
-        project_id=task.project_id,
-        task=task,
-        run_id=run_id,
-        item_type=item_type,
-        title=title[:300],
-        content=content,
-        options=options or [],
-        dedupe_key=dedupe_key,
-    )
-    events.append(
-        EventType.INBOX_ITEM_CREATED,
-        project_id=item.project_id,
-        task_id=task.pk,
-        run_id=run_id,
-        actor=actor,
-        trace_id=trace_id,
-        item_id=item.pk,
-        item_type=item_type,
-        title=item.title,
-    )
+    told = {"title": title[:300], "content": content, "options": options or []}
+    about = {"project_id": task.project_id, "task": task, "run_id": run_id, "item_type": item_type}
+    # Of two who ask in the same moment one gets the item of the other.
+    item, is_new = InboxItem.objects.open().get_or_create(dedupe_key=dedupe_key, defaults=about | told)
+    if is_new:
+        events.append(
+            EventType.INBOX_ITEM_CREATED,
+            project_id=item.project_id,
+            task_id=task.pk,
+            run_id=run_id,
+            actor=actor,
+            trace_id=trace_id,
+            item_id=item.pk,
+            item_type=item_type,
+            title=item.title,
+        )
     return item
 
 
@@ -97,6 +92,9 @@ def close_item(
         raise ActionNotOffered(f"A {item.item_type} item closes with {' or '.join(offered)}.")
     if action in _NEEDS_INPUT and not user_input.strip():
         raise UserInputRequired
+    if item.task_id is not None:
+        # A command locks its task before it closes the task's items: the same order here.
+        lock_tasks([item.task_id])
     _close(item, _RESOLUTIONS[action], actor=actor, user_input=user_input, expected_version=expected_version)
     if action in {"approve", "request_changes"}:
         _settle_review(item, action, actor=actor)
@@ -105,27 +103,29 @@ def close_item(
     return item
 
 
-@audited
+@audited("approve")
 def approve_task(task: Task, *, actor: str, expected_version: int | None = None) -> Task:
     """Approve the work that waits in review. Raises InvalidTransition, VersionConflict."""
-    _close_review(task, "approve", "", actor=actor, expected_version=expected_version)
-    task.refresh_from_db()
-    return task
+    require_version(task, expected_version)
+    _close_review(task, "approve", actor=actor)
+    return reread(task)
 
 
-@audited
+@audited("request_changes")
 def request_changes(task: Task, *, changes: str, actor: str, expected_version: int | None = None) -> Task:
     """Send work in review back with what to change. Raises UserInputRequired, InvalidTransition, VersionConflict."""
+    require_version(task, expected_version)
     if not changes.strip():
-        raise UserInputRequired
-    _close_review(task, "request_changes", changes, actor=actor, expected_version=expected_version)
-    task.refresh_from_db()
-    return task
+        raise UserInputRequired("Say what to change: an agent begins again with these words.", field="changes")
+    _close_review(task, "request_changes", changes, actor=actor)
+    return reread(task)
 
 
 @events.unit_of_work()
-def mark_read(item: InboxItem, *, actor: str) -> InboxItem:
-    """Note that a person has seen the item."""
+def mark_read(item: InboxItem, *, actor: str, expected_version: int | None = None) -> InboxItem:
+    """Note that a person has seen the item. Raises VersionConflict."""
+    if expected_version is not None and item.version != expected_version:
+        raise VersionConflict(None, version=item.version)
     InboxItem.objects.filter(pk=item.pk, is_read=False).update(is_read=True, version=F("version") + 1)
     item.refresh_from_db()
     return item
@@ -147,12 +147,11 @@ def close_obsolete(task: Task, *, actor: str, item_types: set[ItemType] | None =
         _close(item, Resolution.OBSOLETE, actor=actor)
 
 
-def _close_review(task: Task, action: Action, user_input: str, *, actor: str, expected_version: int | None) -> None:
-    if expected_version is not None and task.version != expected_version:
-        raise VersionConflict(None, version=task.version, status=task.status)
+def _close_review(task: Task, action: Action, user_input: str = "", *, actor: str) -> None:
     item = InboxItem.objects.open().filter(task=task, item_type=ItemType.TASK_COMPLETED).first()
     if item is None:
-        raise InvalidTransition(f"Task {task.pk} is {task.status}; there is nothing to review.", status=task.status)
+        now = "approved and waits to be merged" if task.approved_at else task.status
+        raise InvalidTransition(f"Task {task.pk} is {now}; there is nothing to review.", status=task.status)
     close_item(item, actor=actor, action=action, user_input=user_input)
 
 

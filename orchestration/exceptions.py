@@ -63,6 +63,48 @@ class CrossProject(Invalid):
     code = "cross_project"
 
 
+class Gone(Conflict):
+    """It was deleted while you looked at it. Read the list again."""
+
+    code = "gone"
+
+
+class InUse(Conflict):
+    """Other rows need it. Archive it instead."""
+
+    code = "in_use"
+
+
+class Archived(Conflict):
+    """It is archived. Take it out of the archive first."""
+
+    code = "archived"
+
+
+class TaskOpen(Conflict):
+    """Only a task that is done, failed or cancelled can be archived. Cancel it first."""
+
+    code = "task_open"
+
+
+class DuplicateRef(Invalid):
+    """Two tasks of the request have the same ref. Give each its own."""
+
+    code = "duplicate_ref"
+
+
+class UnknownRef(Invalid):
+    """No task of the request has this ref."""
+
+    code = "unknown_ref"
+
+
+class TooManyTasks(Invalid):
+    """So many tasks are not created at once. Send them in several requests."""
+
+    code = "too_many_tasks"
+
+
 class TaskNotOpen(Conflict):
     """The task is finished; its dependencies cannot change any more."""
 

@@ -2,96 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django import forms
-from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters  # type: ignore[import-untyped]
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
 
-from orchestration.models import Agent, Project, Task, TaskDependency
-from orchestration.states import AgentStatus, Phase, Priority, TaskStatus, TaskType
-
-
-class FlagField(forms.Field):
-    """True or false; anything else is a mistake, and not the same as nothing."""
-
-    def to_python(self, value: Any) -> bool | None:
-        if value in self.empty_values:
-            return None
-        if (text := str(value).lower()) not in ("true", "false"):
-            raise ValidationError("Give true or false.", code="invalid")
-        return text == "true"
-
-
-@extend_schema_field(OpenApiTypes.BOOL)
-class FlagFilter(filters.Filter):  # type: ignore[misc]
-    """Filters by true or false."""
-
-    field_class = FlagField
-
-
-@extend_schema_field(OpenApiTypes.INT)
-class WholeFilter(filters.Filter):  # type: ignore[misc]
-    """Filters by a whole number."""
-
-    field_class = forms.IntegerField
-
-
-class AnyOfFilter(filters.MultipleChoiceFilter):  # type: ignore[misc]
-    """May be given several times: rows that match one of the values."""
-
-    def __init__(self, **kwargs: object) -> None:
-        # A column of the row itself never makes it appear twice.
-        super().__init__(**{"distinct": False} | kwargs)
+from api.filters import AnyOfFilter, ArchivedFilter, FlagFilter, IdFilter
+from orchestration.models import Agent, Comment, Document, Project, Task, TaskDependency
+from orchestration.states import AgentStatus, CommentStatus, DocumentType, Phase, Priority, TaskStatus, TaskType
 
 
 class ProjectFilter(filters.FilterSet):  # type: ignore[misc]
     is_paused = FlagFilter()
-    is_archived = FlagFilter()
+    is_archived = ArchivedFilter()
+    search = filters.CharFilter(field_name="name", lookup_expr="icontains", max_length=200, label="Text in the name.")
 
     class Meta:
         model = Project
-        fields = ["slug", "is_paused", "is_archived"]
+        fields = ["slug"]
 
 
 class AgentFilter(filters.FilterSet):  # type: ignore[misc]
-    project = filters.ModelChoiceFilter(queryset=Project.objects.all())
+    project = IdFilter()
     status = AnyOfFilter(choices=AgentStatus.choices)
+    provider = filters.CharFilter(max_length=40)
 
     class Meta:
         model = Agent
-        fields = ["project", "status"]
+        fields = ["name"]
 
 
 class TaskFilter(filters.FilterSet):  # type: ignore[misc]
-    project = filters.ModelChoiceFilter(queryset=Project.objects.all())
+    project = IdFilter()
     status = AnyOfFilter(choices=TaskStatus.choices)
     priority = AnyOfFilter(choices=Priority.choices)
     task_type = AnyOfFilter(choices=TaskType.choices)
     phase = AnyOfFilter(choices=Phase.choices)
-    assignee = filters.ModelChoiceFilter(queryset=Agent.objects.all())
-    parent = filters.ModelChoiceFilter(queryset=Task.objects.all())
+    assignee = IdFilter(label="Assigned to this agent.")
+    parent = IdFilter(label="Subtasks of this task.")
+    due_before = filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="lt")
+    due_after = filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="gt")
+    is_held = FlagFilter()
+    is_archived = ArchivedFilter()
     ready = FlagFilter(method="by_readiness", label="Nothing unmet, not held, not begun.")
-    blocked_by = filters.ModelChoiceFilter(
-        field_name="dependencies__depends_on",
-        queryset=Task.objects.all(),
-        method="waiting_for",
-        label="Waits for this task.",
-    )
+    blocked_by = IdFilter(method="waiting_for", label="Waits for this task, which is not done.")
     search = filters.CharFilter(method="by_text", max_length=200, label="Text in title or description.")
 
     class Meta:
         model = Task
-        fields = ["project", "status", "priority", "task_type", "phase", "assignee", "parent"]
+        fields: list[str] = []
 
     def by_readiness(self, tasks: QuerySet[Task], _name: str, is_ready: bool) -> QuerySet[Task]:
         ready = Task.objects.ready()
         return tasks.filter(pk__in=ready) if is_ready else tasks.exclude(pk__in=ready)
 
-    def waiting_for(self, tasks: QuerySet[Task], _name: str, blocker: Task) -> QuerySet[Task]:
+    def waiting_for(self, tasks: QuerySet[Task], _name: str, blocker: int) -> QuerySet[Task]:
         waits = TaskDependency.objects.filter(depends_on=blocker).exclude(depends_on__status=TaskStatus.DONE)
         return tasks.filter(pk__in=waits.values("task"))
 
@@ -100,10 +63,39 @@ class TaskFilter(filters.FilterSet):  # type: ignore[misc]
 
 
 class DependencyFilter(filters.FilterSet):  # type: ignore[misc]
-    task = filters.ModelChoiceFilter(queryset=Task.objects.all())
-    depends_on = filters.ModelChoiceFilter(queryset=Task.objects.all())
-    project = filters.ModelChoiceFilter(field_name="task__project", queryset=Project.objects.all())
+    task = IdFilter()
+    depends_on = IdFilter()
+    project = IdFilter(field_name="task__project")
 
     class Meta:
         model = TaskDependency
-        fields = ["task", "depends_on"]
+        fields: list[str] = []
+
+
+class DocumentFilter(filters.FilterSet):  # type: ignore[misc]
+    project = IdFilter()
+    doc_type = AnyOfFilter(choices=DocumentType.choices)
+    is_mandatory = FlagFilter()
+    search = filters.CharFilter(method="by_text", max_length=200, label="Text in path, title or body.")
+
+    class Meta:
+        model = Document
+        fields = ["path"]
+
+    def by_text(self, documents: QuerySet[Document], _name: str, text: str) -> QuerySet[Document]:
+        return documents.filter(Q(path__icontains=text) | Q(title__icontains=text) | Q(body__icontains=text))
+
+
+class CommentFilter(filters.FilterSet):  # type: ignore[misc]
+    project = IdFilter(method="of_project", label="About tasks and documents of this project.")
+    task = IdFilter()
+    document = IdFilter()
+    run = IdFilter(field_name="run_id", label="About the diff of this run.")
+    status = AnyOfFilter(choices=CommentStatus.choices)
+
+    class Meta:
+        model = Comment
+        fields: list[str] = []
+
+    def of_project(self, comments: QuerySet[Comment], _name: str, project: int) -> QuerySet[Comment]:
+        return comments.filter(Q(task__project=project) | Q(document__project=project))

@@ -4,8 +4,8 @@ from typing import get_args
 
 from rest_framework import serializers
 
+from api.bodies import MAX_WHOLE, StrictSerializer, VersionedSerializer
 from orchestration.serializers import tasks
-from api.bodies import MAX_WHOLE, VersionedSerializer
 from orchestration.states import Reason, TaskStatus
 from runtime.models import RunLog, TaskRun
 from runtime.workspace import FileStatus
@@ -24,7 +24,7 @@ class CommandSerializer(VersionedSerializer):
     """A command that needs no words."""
 
 
-class RequestChangesSerializer(VersionedSerializer):
+class RequestChangesSerializer(CommandSerializer):
     """What to change."""
 
     changes = serializers.CharField(trim_whitespace=False)
@@ -85,7 +85,7 @@ class RunSerializer(serializers.ModelSerializer[TaskRun]):
         read_only_fields = fields
 
 
-class LogQuerySerializer(serializers.Serializer[object]):
+class LogQuerySerializer(StrictSerializer):
     """Which lines of a log."""
 
     after = serializers.IntegerField(

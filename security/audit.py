@@ -22,6 +22,11 @@ class Trail(Protocol):
     ) -> None:
         """Record what was done with a credential. Only inside a unit of work."""
 
+    def record_access(
+        self, *, action: str, resource: str, outcome: Outcome, actor: str, reason: str = "", ip: str = ""
+    ) -> None:
+        """Record what was done with somebody's rights, or refused for want of them. Only inside a unit of work."""
+
 
 class NoTrail(RuntimeError):
     """Nobody keeps the audit trail; nothing that must be on record may happen."""

@@ -34,3 +34,21 @@ class UnknownScope(SecurityError):
     """A token needs one of the scopes read, write, admin."""
 
     code = "unknown_scope"
+
+
+class OutsideAccess(SecurityError):
+    """You see only some projects, and this concerns all. Ask an administrator who sees all of them."""
+
+    code = "outside_access"
+
+
+class NotAuthor(SecurityError):
+    """Only its author may do this, or an admin."""
+
+    code = "not_author"
+
+
+class ScopeTooWide(SecurityError):
+    """A token may do no more than the one who makes it, and only a person, or a token with the scope admin, makes one."""
+
+    code = "scope_too_wide"

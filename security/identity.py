@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from rest_framework.request import Request
 
+from security.exceptions import NotAuthor, ScopeTooWide
 from security.models import ApiToken
 from security.roles import Role, role_of, role_within
 
@@ -24,6 +27,20 @@ def actor_of(request: Request | HttpRequest) -> str:
 def role_in(request: Request | HttpRequest) -> Role | None:
     """Return what a request may do: the role of its user, or what its token allows if that is less."""
     return effective_role(request.user, token_of(request))
+
+
+def require_author(request: Request, author: str) -> None:
+    """Refuse what only the author of something, or an admin, may do to it. Raises NotAuthor."""
+    if author != request.user.get_username() and role_in(request) != Role.ADMIN:
+        raise NotAuthor
+
+
+def require_within(request: Request, scopes: Iterable[str]) -> None:
+    """Refuse scopes beyond what the one who asks may do, and any to a token that is not for admins. Raises ScopeTooWide."""
+    own, wanted = role_in(request), role_within(scopes)
+    is_program = token_of(request) is not None
+    if own is None or wanted is None or wanted > own or (is_program and own < Role.ADMIN):
+        raise ScopeTooWide
 
 
 def effective_role(user: AbstractBaseUser | AnonymousUser, token: ApiToken | None) -> Role | None:

@@ -22,6 +22,8 @@ class ApiToken(models.Model):
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True)
     scopes = models.JSONField(default=list)
+    project_ids = models.JSONField(null=True, blank=True)
+    """The only projects the token is for; null: all that its user may see. Plain ids, since projects stand above."""
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
@@ -36,6 +38,16 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
 
+class AccessLimit(models.Model):
+    """The only projects a user may see. A user without such a row sees all."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="access_limit")
+    project_ids = models.JSONField(default=list, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.user} sees {len(self.project_ids)} projects"
+
+
 class IdempotentCommand(models.Model):
     """The stored answer to a command that was given with an Idempotency-Key."""
 
@@ -43,7 +55,7 @@ class IdempotentCommand(models.Model):
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
     status_code = models.PositiveSmallIntegerField()
-    body = models.JSONField()
+    body = models.JSONField(null=True)
     expires_at = models.DateTimeField()
 
     class Meta:

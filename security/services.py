@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from security import audit, tokens
 from security.exceptions import UnknownScope
-from security.models import ApiToken
+from security.models import AccessLimit, ApiToken
 from security.roles import SCOPES
 
 # Often enough to see which tokens are in use, seldom enough to cost nothing.
@@ -19,7 +19,13 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 def create_token(
-    user: User, *, name: str, scopes: Sequence[str], expires_at: datetime | None = None, actor: str
+    user: User,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None = None,
+    project_ids: Sequence[int] | None = None,
+    actor: str,
 ) -> tuple[ApiToken, str]:
     """Make a token and return it with its text, which is never seen again. Raises UnknownScope."""
     if not scopes or any(scope not in SCOPES for scope in scopes):
@@ -32,6 +38,7 @@ def create_token(
             prefix=text[: tokens.SHOWN],
             digest=tokens.digest_of(text),
             scopes=list(scopes),
+            project_ids=None if project_ids is None else sorted(set(project_ids)),
             expires_at=expires_at,
         )
         _record("token.create", token, actor=actor)
@@ -45,6 +52,22 @@ def revoke_token(token: ApiToken, *, actor: str) -> None:
         if ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=now):
             token.revoked_at = now
             _record("token.revoke", token, actor=actor)
+
+
+def limit_access(user: User, *, project_ids: Sequence[int] | None, actor: str) -> None:
+    """Let a user see only these projects; None: all of them again."""
+    with audit.trail().unit_of_work():
+        if project_ids is None:
+            AccessLimit.objects.filter(user=user).delete()
+        else:
+            AccessLimit.objects.update_or_create(user=user, defaults={"project_ids": sorted(set(project_ids))})
+        audit.trail().record_access(
+            action="access.limit",
+            resource=f"User {user.pk} ({user.get_username()})",
+            outcome="allowed",
+            actor=actor,
+            reason="all projects" if project_ids is None else f"projects {sorted(set(project_ids))}",
+        )
 
 
 def note_use(token: ApiToken) -> None:

@@ -162,4 +162,4 @@ def test_a_cursor_of_another_order_is_refused(users: list[User]) -> None:
 def code_of(url: str) -> str:
     answer = get(url)
     assert answer.status_code == ValidationError.status_code, answer.data
-    return str(answer.data["errors"][0]["attr"])
+    return str(answer.data["errors"][0]["parameter"])

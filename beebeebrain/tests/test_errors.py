@@ -76,7 +76,8 @@ def answer_to(error: Exception, **path: Any) -> Response:
 def test_an_error_has_its_status_and_code(error: Exception, status: int, code: str) -> None:
     answer = answer_to(error)
     assert (answer.status_code, answer.data["errors"][0]["code"]) == (status, code)
-    assert answer.data.keys() == {"type", "errors", "trace_id"}
+    assert (answer.data["status"], answer.data["code"]) == (status, code)
+    assert answer.data["type"] == f"urn:beebeebrain:error:{code}"
 
 
 def test_an_error_of_ours_says_what_it_means() -> None:
@@ -93,14 +94,13 @@ def test_a_conflict_says_what_is_present(error: Exception, data: dict[str, Any])
 
 def test_an_invalid_value_names_its_field() -> None:
     answer = answer_to(Invalid("Too many.", field="max_parallel_runs"))
-    assert answer.data["type"] == "validation_error"
-    assert answer.data["errors"] == [{"code": "invalid", "detail": "Too many.", "attr": "max_parallel_runs"}]
+    assert answer.data["errors"] == [{"code": "invalid", "detail": "Too many.", "parameter": "max_parallel_runs"}]
     assert "data" not in answer.data
 
 
 def test_what_a_serializer_refuses_names_each_field() -> None:
     answer = answer_to(ValidationError({"title": ["Missing."], "limits": {"usd": ["Negative."]}}))
-    assert [error["attr"] for error in answer.data["errors"]] == ["title", "limits.usd"]
+    assert [error["parameter"] for error in answer.data["errors"]] == ["title", "limits/usd"]
 
 
 def test_a_foreign_error_keeps_its_words_to_itself() -> None:
@@ -133,8 +133,13 @@ class TestOverHttp:
         answer = client.get("/api/v1/honey")
         assert answer.status_code == 404
         assert answer.json() == {
-            "type": "client_error",
-            "errors": [{"code": "not_found", "detail": "Not found.", "attr": None}],
+            "type": "urn:beebeebrain:error:not_found",
+            "title": "Not Found",
+            "status": 404,
+            "code": "not_found",
+            "detail": "There is nothing at this address.",
+            "instance": "/api/v1/honey",
+            "errors": [{"code": "not_found", "detail": "There is nothing at this address."}],
             "trace_id": answer["X-Trace-ID"],
         }
 

@@ -77,7 +77,7 @@ def test_types_may_be_repeated(api: APIClient) -> None:
 def test_a_query_that_means_nothing_is_refused(api: APIClient, query: str) -> None:
     answer = api.get(f"{URL}?{query}")
     assert answer.status_code == 400
-    assert [error["attr"] for error in answer.json()["errors"]] == [query.partition("=")[0]]
+    assert [error["parameter"] for error in answer.json()["errors"]] == [query.partition("=")[0]]
 
 
 @pytest.mark.parametrize("id_", ["0", "999", "x", str(2**63), str(10**40), "-1"])

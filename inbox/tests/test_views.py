@@ -121,11 +121,11 @@ def test_items_are_listed_newest_first_and_filtered(client: Client, task: Task) 
     assert client.ids("/inbox", item_type=["alert", "await_user_input"]) == [second.pk, first.pk]
     assert client.ids("/inbox", project=task.project_id, task=task.pk, run=7) == [first.pk]
     assert client.ids("/inbox", is_read="false") == [first.pk]
-    assert client.ids("/inbox", run=2**70) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("run", "9" * 5000), ("run", "x"), ("status", "x"), ("task", "0"), ("is_read", "x")]
+    ("name", "value"),
+    [("run", "9" * 5000), ("run", str(2**70)), ("run", "x"), ("status", "x"), ("task", "0"), ("is_read", "x")],
 )
 def test_a_filter_that_makes_no_sense_is_refused(client: Client, name: str, value: str) -> None:
     response = client.get("/inbox", **{name: value})

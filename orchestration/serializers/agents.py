@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from orchestration.models import Agent
 from api.bodies import WHOLE, StrictSerializer, VersionedSerializer
+from orchestration.models import Agent
 
 
 class AgentSerializer(StrictSerializer, serializers.ModelSerializer[Agent]):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from orchestration.models import TaskDependency
 from api.bodies import StrictSerializer
+from orchestration.models import TaskDependency
 
 
 class DependencySerializer(StrictSerializer, serializers.ModelSerializer[TaskDependency]):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from orchestration.models import Project
 from api.bodies import WHOLE, StrictSerializer, VersionedSerializer
+from orchestration.models import Project
 
 
 class ProjectSerializer(StrictSerializer, serializers.ModelSerializer[Project]):

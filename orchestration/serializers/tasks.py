@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from orchestration.models import Task
 from api.bodies import WHOLE, RowField, StrictSerializer, VersionedSerializer
+from orchestration.models import Task
 
 
 class LimitsSerializer(StrictSerializer):
@@ -88,3 +88,14 @@ class TaskSerializer(TaskFieldsSerializer):
 
     def get_depends_on(self, task: Task) -> list[int]:
         return sorted(dependency.depends_on_id for dependency in task.dependencies.all())
+
+
+class TaskSummarySerializer(serializers.ModelSerializer[Task]):
+    """A task in a few words."""
+
+    key = serializers.CharField(read_only=True)
+
+    class Meta:
+        model = Task
+        fields = ["id", "key", "project", "title", "status", "priority", "version"]
+        read_only_fields = fields

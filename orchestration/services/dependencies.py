@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db import connection
 from django.db.models import F
+from django.utils import timezone
 
 from events import services as events
 from events.states import EventType
-from orchestration.exceptions import CrossProject, DependencyCycle, TaskNotOpen
+from orchestration.exceptions import CrossProject, DependencyCycle, Gone, TaskNotOpen
 from orchestration.graph import reaches
 from orchestration.models import Task, TaskDependency
+from orchestration.services.locks import lock_graph, lock_tasks
+from orchestration.services.rows import locked, refuse_archived
 from orchestration.states import TaskStatus
 
-# Which statuses may still gain or lose a parent: the others have begun.
+# Which statuses may still gain a parent: the others have begun.
 _EDITABLE = {TaskStatus.TODO, TaskStatus.BLOCKED, TaskStatus.FAILED, TaskStatus.CANCELLED}
 
 
@@ -22,77 +24,106 @@ _EDITABLE = {TaskStatus.TODO, TaskStatus.BLOCKED, TaskStatus.FAILED, TaskStatus.
 def add_dependency(task: Task, *, depends_on: Task, actor: str) -> TaskDependency:
     """Make `task` wait for `depends_on`; an edge that exists is returned as it is.
 
-    Raises CrossProject, DependencyCycle, TaskNotOpen.
+    Raises CrossProject, DependencyCycle, TaskNotOpen, Archived, Gone.
     """
-    if task.project_id != depends_on.project_id:
-        raise CrossProject("A task can only depend on tasks of its own project.")
-    _lock_graph(task.project_id)
-    task, depends_on = _locked(task, depends_on)
-    if existing := TaskDependency.objects.filter(task=task, depends_on=depends_on).first():
-        return existing
-    if task.status not in _EDITABLE:
-        raise TaskNotOpen(f"The task is {task.status}; it has begun, so what it waits for cannot change.")
-    if reaches(depends_on.pk, task.pk, _parents_of):
-        raise DependencyCycle(f"Task {depends_on.pk} already waits for task {task.pk}, directly or through others.")
-    dependency = TaskDependency.objects.create(task=task, depends_on=depends_on)
-    if depends_on.status != TaskStatus.DONE:
-        Task.objects.filter(pk=task.pk).update(unmet_dependencies=F("unmet_dependencies") + 1)
-    _touched(task, actor=actor)
-    return dependency
+    lock_graph(task.project_id)
+    _replace(task, _parents_of({task.pk}) | {depends_on.pk}, actor=actor, given=[depends_on])
+    return TaskDependency.objects.get(task=task, depends_on=depends_on)
+
+
+@events.unit_of_work()
+def set_dependencies(
+    task: Task, *, depends_on: Iterable[Task], actor: str, expected_version: int | None = None
+) -> Task:
+    """Make a task wait for exactly these. Raises what add_dependency raises, and VersionConflict."""
+    lock_graph(task.project_id)
+    locked(task, expected_version=expected_version)
+    given = list(depends_on)
+    _replace(task, {parent.pk for parent in given}, actor=actor, given=given)
+    return task
 
 
 @events.unit_of_work()
 def remove_dependency(dependency: TaskDependency, *, actor: str) -> None:
     """Remove an edge; removing it twice is no error."""
-    task, depends_on = _locked(dependency.task, dependency.depends_on)
-    deleted, _ = TaskDependency.objects.filter(pk=dependency.pk).delete()
-    if deleted and depends_on.status != TaskStatus.DONE:
-        Task.objects.filter(pk=task.pk).update(unmet_dependencies=F("unmet_dependencies") - 1)
-    if deleted:
-        _touched(task, actor=actor)
+    task = Task.objects.filter(pk=dependency.task_id).first()
+    if task is None:
+        return
+    lock_graph(task.project_id)
+    if TaskDependency.objects.filter(pk=dependency.pk).exists():
+        _replace(task, _parents_of({task.pk}) - {dependency.depends_on_id}, actor=actor)
 
 
-def release_dependents(task: Task) -> None:
-    """Tell the children of a task that is now done. Runs inside the move's transaction."""
-    children = (
-        Task.objects.select_for_update()
-        .filter(dependencies__depends_on=task)
-        .order_by("id")
-        .values_list("id", flat=True)
+def lock_family(task: Task) -> None:
+    """Lock a task that is about to be done, and those that wait for it. Runs inside the move's transaction."""
+    lock_graph(task.project_id)
+    lock_tasks([task.pk, *task.dependents.values_list("task_id", flat=True)])
+
+
+def release_dependents(task: Task, *, actor: str, trace_id: str | None = None) -> None:
+    """Tell the children of a task that is now done. Runs inside the move's transaction, under `lock_family`."""
+    children = Task.objects.filter(pk__in=task.dependents.values("task_id"))
+    children.update(
+        unmet_dependencies=F("unmet_dependencies") - 1, version=F("version") + 1, updated_at=timezone.now()
     )
-    Task.objects.filter(pk__in=list(children)).update(
-        unmet_dependencies=F("unmet_dependencies") - 1, version=F("version") + 1
+    for child in children.only("project_id", "version").order_by("id"):
+        _record(child, ["unmet_dependencies"], actor=actor, trace_id=trace_id)
+
+
+def _replace(task: Task, wanted: set[int], *, actor: str, given: Iterable[Task] = ()) -> None:
+    """Make `wanted` the parents of a task, and count them anew. `given` are those that may be new.
+
+    Runs under the graph's lock: nobody else makes an edge or finishes a parent meanwhile. The task's own row is locked
+    against those who want to start it.
+    """
+    if any(parent.project_id != task.project_id for parent in given):
+        raise CrossProject("A task can only depend on tasks of its own project.", field="depends_on")
+    present = _parents_of({task.pk})
+    if wanted == present:
+        return
+    _refuse_unfit(locked(task), wanted - present)
+    TaskDependency.objects.filter(task=task).exclude(depends_on_id__in=wanted).delete()
+    TaskDependency.objects.bulk_create(
+        [TaskDependency(task=task, depends_on_id=parent) for parent in sorted(wanted - present)]
     )
-
-
-def _touched(task: Task, *, actor: str) -> None:
-    Task.objects.filter(pk=task.pk).update(version=F("version") + 1)
+    unmet = Task.objects.filter(pk__in=wanted).exclude(status=TaskStatus.DONE).count()
+    Task.objects.filter(pk=task.pk).update(
+        unmet_dependencies=unmet, version=F("version") + 1, updated_at=timezone.now()
+    )
     task.refresh_from_db()
+    _record(task, ["depends_on", "unmet_dependencies"], actor=actor)
+
+
+def _refuse_unfit(task: Task, added: set[int]) -> None:
+    """Refuse new parents that the task, as it is now, cannot have."""
+    if not added:
+        return
+    refuse_archived(task)
+    if task.status not in _EDITABLE:
+        raise TaskNotOpen(f"The task is {task.status}; it has begun, so what it waits for cannot change.")
+    parents = {parent.pk: parent for parent in Task.objects.filter(pk__in=added)}
+    for parent_id in sorted(added):
+        if parent_id not in parents:
+            raise Gone(f"Task {parent_id} was deleted meanwhile. Leave it out.", field="depends_on")
+        refuse_archived(parents[parent_id], field="depends_on")
+        if reaches(parent_id, task.pk, _parents_of):
+            raise DependencyCycle(
+                f"Task {parent_id} already waits for task {task.pk}, directly or through others.", field="depends_on"
+            )
+
+
+def _record(task: Task, fields: list[str], *, actor: str, trace_id: str | None = None) -> None:
     events.append(
         EventType.TASK_UPDATED,
         project_id=task.project_id,
         task_id=task.pk,
         actor=actor,
+        trace_id=trace_id,
         id=task.pk,
         version=task.version,
-        fields=["dependencies"],
+        fields=fields,
     )
 
 
-def _lock_graph(project_id: int) -> None:
-    """Let one edit of a project's graph look for cycles at a time. SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(7788002, %s)", [project_id % 2**31])
-
-
-def _locked(task: Task, depends_on: Task) -> tuple[Task, Task]:
-    """Return both ends fresh, locked in id order: the order every transaction uses."""
-    rows = {
-        row.pk: row for row in Task.objects.select_for_update().filter(pk__in=[task.pk, depends_on.pk]).order_by("id")
-    }
-    return rows[task.pk], rows[depends_on.pk]
-
-
-def _parents_of(ids: set[int]) -> Iterable[int]:
-    return TaskDependency.objects.filter(task_id__in=ids).values_list("depends_on_id", flat=True)
+def _parents_of(ids: set[int]) -> set[int]:
+    return set(TaskDependency.objects.filter(task_id__in=ids).values_list("depends_on_id", flat=True))

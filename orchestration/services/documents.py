@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import Any
 
 from events import services as events
 from events.states import EventType
-from orchestration.exceptions import NameTaken
+from orchestration.exceptions import Gone, NameTaken
 from orchestration.models import Document, Project
-from orchestration.services.rows import checked, insert, update_row
+from orchestration.services.comments import delete_comment
+from orchestration.services.rows import checked, delete_row, insert, locked, update_row
 
 
 @events.unit_of_work()
@@ -43,6 +45,17 @@ def update_document(document: Document, *, actor: str, expected_version: int | N
             fields=fields,
         )
     return document
+
+
+@events.unit_of_work()
+def delete_document(document: Document, *, actor: str, expected_version: int | None = None) -> None:
+    """Delete a document with what was said about it; one that is gone already is no error. Raises VersionConflict."""
+    with suppress(Gone):
+        present = locked(document, expected_version=expected_version, to_delete=True)
+        for comment in present.comments.select_related("document"):
+            delete_comment(comment, actor=actor)
+        delete_row(present)
+        events.append(EventType.DOCUMENT_DELETED, project_id=document.project_id, actor=actor, id=document.pk)
 
 
 def _refuse_taken(document: Document) -> None:

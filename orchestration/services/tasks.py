@@ -2,54 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from events import services as events
 from events.states import EventType
-from orchestration.exceptions import CrossProject, Invalid, InvalidTransition, VersionConflict
+from orchestration.exceptions import Archived, Conflict, CrossProject, Invalid, InvalidTransition, TaskOpen
+from orchestration.graph import reaches
 from orchestration.limits import Limits
-from orchestration.models import Agent, Project, Task
-from orchestration.services.dependencies import add_dependency, release_dependents
-from orchestration.services.rows import checked, update_row
-from orchestration.states import TaskStatus, sources
+from orchestration.models import Project, Task
+from orchestration.services.dependencies import lock_family, release_dependents, set_dependencies
+from orchestration.services.locks import lock_graph
+from orchestration.services.rows import checked, refuse_archived, reread, stale, update_row
+from orchestration.states import OVER, TaskStatus, sources
 
 
 @events.unit_of_work()
 def create_task(project: Project, *, title: str, actor: str, depends_on: Iterable[Task] = (), **fields: Any) -> Task:
-    """Create a task, with what it waits for. Raises Invalid, CrossProject, DependencyCycle."""
-    task = Task(project=project, title=title, **fields)
-    _check_relations(task)
-    checked(task).save(force_insert=True)
+    """Create a task, with what it waits for. Raises Invalid, CrossProject, Archived, Gone."""
+    refuse_archived(project, field="project")
+    parents = list(depends_on)
+    if parents or fields.get("parent"):
+        lock_graph(project.pk)
+    check_values(fields)
+    _check_relations(project.pk, fields)
+    task = checked(Task(project=project, title=title, **fields))
+    task.save(force_insert=True)
+    record_created(task, actor=actor)
+    if parents:
+        set_dependencies(task, depends_on=parents, actor=actor)
+    task.refresh_from_db()
+    return task
+
+
+@events.unit_of_work()
+def update_task(
+    task: Task,
+    *,
+    actor: str,
+    expected_version: int | None = None,
+    depends_on: Iterable[Task] | None = None,
+    **changes: Any,
+) -> Task:
+    """Change fields of a task, and what it waits for; its status moves by commands only.
+
+    Raises Invalid, CrossProject, DependencyCycle, TaskNotOpen, TaskOpen, Archived, Gone, VersionConflict.
+    """
+    if depends_on is not None or changes.get("parent"):
+        # Before the task's own row, as the order of locks has it.
+        lock_graph(task.project_id)
+    changes = {name: value for name, value in changes.items() if getattr(task, name) != value}
+    check_values(changes)
+    _check_relations(task.project_id, changes, task_id=task.pk)
+    if changes.get("is_archived") and task.status not in OVER:
+        raise TaskOpen(f"Task {task.pk} is {task.status}. {TaskOpen.__doc__}", status=task.status)
+    stamps = {"updated_at": timezone.now()}
+    if fields := update_row(task, expected_version=expected_version, changes=changes, stamps=stamps):
+        record_update(task, fields, actor=actor)
+    if depends_on is not None:
+        read = None if expected_version is None else task.version
+        set_dependencies(task, depends_on=depends_on, actor=actor, expected_version=read)
+    return task
+
+
+def record_created(task: Task, *, actor: str) -> None:
+    """Record that a task came to be."""
     events.append(
         EventType.TASK_CREATED,
-        project_id=project.pk,
+        project_id=task.project_id,
         task_id=task.pk,
         actor=actor,
         id=task.pk,
         version=1,
         title=task.title,
     )
-    for parent in depends_on:
-        add_dependency(task, depends_on=parent, actor=actor)
-    task.refresh_from_db()
-    return task
-
-
-@events.unit_of_work()
-def update_task(task: Task, *, actor: str, expected_version: int | None = None, **changes: Any) -> Task:
-    """Change fields of a task; its status moves by commands only. Raises Invalid, CrossProject, VersionConflict."""
-    draft = Task(pk=task.pk, project=task.project, assignee=task.assignee, parent=task.parent, limits=task.limits)
-    for name in {"assignee", "parent", "limits", "checks"} & changes.keys():
-        setattr(draft, name, changes[name])
-    _check_relations(draft)
-    stamps = {"updated_at": timezone.now()}
-    if fields := update_row(task, expected_version=expected_version, changes=changes, stamps=stamps):
-        record_update(task, fields, actor=actor)
-    return task
 
 
 def record_update(task: Task, fields: list[str], *, actor: str) -> None:
@@ -74,36 +103,30 @@ def move_task(
     reason: str = "",
     expected_version: int | None = None,
     trace_id: str | None = None,
+    where: Q | None = None,
     **changes: Any,
 ) -> Task:
     """Move a task to another status, with other fields in the same write.
 
-    The WHERE clause is the lock: of two callers exactly one matches the row. Raises InvalidTransition with the
-    present status, or VersionConflict.
+    The WHERE clause is the lock: of two callers exactly one matches the row. `where` adds to it, and may only ask for
+    columns of the task itself. Raises InvalidTransition with the present status, Archived, Gone, VersionConflict.
     """
     before = task.status
-    rows = Task.objects.filter(pk=task.pk, status=before, status__in=sources(to))
+    if to == TaskStatus.DONE:
+        lock_family(task)
+    rows = Task.objects.filter(where or Q(), pk=task.pk, status=before, status__in=sources(to), is_archived=False)
     if expected_version is not None:
         rows = rows.filter(version=expected_version)
     # What was asked of the old status is answered by leaving it.
-    settled: dict[str, Any] = {"approved_at": None, "cancel_requested_at": None, "updated_at": timezone.now()}
+    settled: dict[str, Any] = {"is_held": False, "approved_at": None, "cancel_requested_at": None}
+    settled["updated_at"] = timezone.now()
     moved = rows.update(status=to, status_reason=reason[:300], version=F("version") + 1, **{**settled, **changes})
-    task.refresh_from_db()
+    reread(task)
     if not moved:
         raise _refusal(task, to, expected_version)
+    _record_move(task, before=before, actor=actor, trace_id=trace_id)
     if to == TaskStatus.DONE:
-        release_dependents(task)
-    events.append(
-        EventType.TASK_STATUS_CHANGED,
-        project_id=task.project_id,
-        task_id=task.pk,
-        actor=actor,
-        trace_id=trace_id,
-        before=before,
-        after=to,
-        version=task.version,
-        reason=reason[:300],
-    )
+        release_dependents(task, actor=actor, trace_id=trace_id)
     return task
 
 
@@ -111,46 +134,64 @@ def move_task(
 def mark_task(task: Task, *, actor: str, expected_version: int | None = None, **intent: Any) -> Task:
     """Write an intent (hold, cancel, approval) on a task whose status stays as it is.
 
-    Raises InvalidTransition when the status has moved on meanwhile, or VersionConflict.
+    Raises InvalidTransition when the status has moved on meanwhile, Gone, VersionConflict.
     """
     rows = Task.objects.filter(pk=task.pk, status=task.status)
     if expected_version is not None:
         rows = rows.filter(version=expected_version)
     marked = rows.update(version=F("version") + 1, updated_at=timezone.now(), **intent)
-    task.refresh_from_db()
+    reread(task)
     if not marked:
         raise _refusal(task, None, expected_version)
     record_update(task, sorted(intent), actor=actor)
     return task
 
 
-def _refusal(task: Task, to: TaskStatus | None, expected_version: int | None) -> InvalidTransition | VersionConflict:
+def check_values(fields: Mapping[str, Any]) -> None:
+    """Refuse JSON from outside that is not what its field promises. Raises Invalid."""
+    if not _is_list_of_text(fields.get("checks", [])):
+        raise Invalid("checks: a list of shell commands is expected.", field="checks")
+    Limits.parse(fields.get("limits", {}))
+
+
+def _record_move(task: Task, *, before: str, actor: str, trace_id: str | None) -> None:
+    events.append(
+        EventType.TASK_STATUS_CHANGED,
+        project_id=task.project_id,
+        task_id=task.pk,
+        actor=actor,
+        trace_id=trace_id,
+        before=before,
+        after=task.status,
+        version=task.version,
+        reason=task.status_reason,
+    )
+
+
+def _refusal(task: Task, to: TaskStatus | None, expected_version: int | None) -> Conflict:
     if expected_version is not None and task.version != expected_version:
-        return VersionConflict(None, version=task.version, status=task.status)
+        return stale(task)
+    if task.is_archived:
+        return Archived(f"Task {task.pk} is archived. Take it out of the archive first.", status=task.status)
     aim = f"become {to}" if to else "take this command now"
     return InvalidTransition(f"Task {task.pk} is {task.status}; it cannot {aim}.", status=task.status)
 
 
-def _check_relations(task: Task) -> None:
-    for related in (task.assignee, task.parent):
-        if related is not None and related.project_id != task.project_id:
-            noun = "agent" if isinstance(related, Agent) else "parent"
-            raise CrossProject(f"The {noun} belongs to another project. Choose one of this project.")
-    if task.parent is not None and _is_below(task.parent, task):
-        raise Invalid("A task cannot be its own parent, directly or through others.", field="parent")
-    if not _is_list_of_text(task.checks):
-        raise Invalid("checks: a list of shell commands is expected.", field="checks")
-    Limits.parse(task.limits)
+def _check_relations(project_id: int, given: Mapping[str, Any], *, task_id: int | None = None) -> None:
+    """Refuse an assignee or a parent that a task cannot have. Runs under the graph's lock where a parent is given."""
+    for noun in ("assignee", "parent"):
+        related = given.get(noun)
+        if related is not None and related.project_id != project_id:
+            raise CrossProject(f"The {noun} belongs to another project. Choose one of this project.", field=noun)
+    if parent := given.get("parent"):
+        refuse_archived(reread(parent), field="parent")
+        if task_id is not None and reaches(parent.pk, task_id, _parents_of):
+            raise Invalid("A task cannot be its own parent, directly or through others.", field="parent")
+
+
+def _parents_of(ids: set[int]) -> Iterable[int]:
+    return Task.objects.filter(pk__in=ids, parent__isnull=False).values_list("parent_id", flat=True)
 
 
 def _is_list_of_text(value: object) -> bool:
-    """Tell whether JSON from outside is what its field promises."""
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _is_below(candidate: Task | None, task: Task) -> bool:
-    while candidate is not None:
-        if candidate.pk == task.pk:
-            return True
-        candidate = candidate.parent
-    return False

@@ -54,12 +54,15 @@ class Client:
         return [row["id"] for row in response.json()["results"]]
 
     def count_queries(self, path: str) -> int:
+        # The user stays in memory from one request to the next, and remembers what was asked about it.
+        self.get(path)
         with CaptureQueriesContext(connection) as queries:
             assert self.get(path).status_code == 200
         return len(queries)
 
 
 def error(response: Response) -> tuple[int, str, str | None]:
-    """Return status, code and field of the first error in an answer."""
+    """Return status, code and field (`limits.usd`) or parameter of the first error in an answer."""
     first = response.json()["errors"][0]
-    return response.status_code, first["code"], first["attr"]
+    field = first.get("pointer", "").removeprefix("/").replace("/", ".")
+    return response.status_code, first["code"], field or first.get("parameter")

@@ -3,56 +3,54 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework import mixins, status
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
+from api.views import RowViewSet
 from inbox.services import approve_task, request_changes
-from orchestration.filters import TaskFilter
 from orchestration.models import Task
-from api.bodies import validated
+from orchestration.serializers.agents import AgentSerializer
+from orchestration.serializers.projects import ProjectSerializer
 from orchestration.serializers.tasks import TaskChangesSerializer, TaskCreateSerializer
 from orchestration.services.tasks import create_task, update_task
+from runtime.filters import TaskFilter
 from runtime.queries import task_rows
 from runtime.serializers import CommandSerializer, RequestChangesSerializer, TaskSerializer, WaitSerializer
 from runtime.services.commands import cancel_task, pause_task, resume_task, retry_task
 from runtime.waiting import explain
 from security.identity import actor_of
 
-_EXAMPLE = OpenApiExample(
-    "A task that waits for another",
-    {"project": 1, "title": "Paginate the list", "priority": 1, "depends_on": [3], "checks": ["pytest -q"]},
-    request_only=True,
-)
-_CHANGES_EXAMPLE = OpenApiExample("What to change", {"changes": "Name the column `due_at`."}, request_only=True)
 _command = extend_schema(request=CommandSerializer, responses=TaskSerializer)
 
 
 @extend_schema(tags=["tasks"])
-class TaskViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Task]):
+class TaskViewSet(RowViewSet[Task]):
     """What is to be done, and what a person may do about it."""
 
     queryset = task_rows()
     serializer_class = TaskSerializer
     filterset_class = TaskFilter
-    ordering_fields = ["priority", "due_at", "created_at", "id"]
+    expandable = {"project": ProjectSerializer, "assignee": AgentSerializer}
+    apart = {"why": None}
+    ordering_fields = ["priority", "due_at", "created_at", "updated_at", "id"]
     ordering = ["priority", "id"]
 
-    @extend_schema(request=TaskCreateSerializer, responses={201: TaskSerializer}, examples=[_EXAMPLE])
+    @extend_schema(request=TaskCreateSerializer, responses={201: TaskSerializer})
     def create(self, request: Request) -> Response:
         """Create a task, with what it waits for."""
-        fields = validated(TaskCreateSerializer, request.data)
+        fields = self.body(TaskCreateSerializer)
         task = create_task(fields.pop("project"), **fields, actor=actor_of(request))
-        return self._answer(task, status.HTTP_201_CREATED)
+        return self.answer(task, status.HTTP_201_CREATED)
 
     @extend_schema(request=TaskChangesSerializer, responses=TaskSerializer)
     def partial_update(self, request: Request, **_: Any) -> Response:
         """Change fields of a task; its status moves by commands only."""
-        changes = validated(TaskChangesSerializer, request.data, partial=True)
-        return self._answer(update_task(self.get_object(), **changes, actor=actor_of(request)))
+        task = self.get_object()
+        changes = self.changes(task, TaskChangesSerializer)
+        return self.answer(update_task(task, **changes, actor=actor_of(request)))
 
     @_command
     @action(detail=True, methods=["post"])
@@ -84,22 +82,21 @@ class TaskViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewS
         """Approve the work that waits in review; the scheduler merges it."""
         return self._carry_out(approve_task)
 
-    @extend_schema(request=RequestChangesSerializer, responses=TaskSerializer, examples=[_CHANGES_EXAMPLE])
+    @extend_schema(request=RequestChangesSerializer, responses=TaskSerializer)
     @action(detail=True, methods=["post"], url_path="request-changes")
     def request_changes(self, request: Request, **_: Any) -> Response:
         """Send work in review back with what to change."""
-        given = validated(RequestChangesSerializer, request.data)
-        return self._answer(request_changes(self.get_object(), **given, actor=actor_of(request)))
+        return self._carry_out(request_changes, RequestChangesSerializer)
 
     @extend_schema(responses=WaitSerializer)
-    @action(detail=True, filter_backends=[])
+    @action(detail=True)
     def why(self, request: Request, **_: Any) -> Response:
         """Say why the task does not start now."""
         return Response(WaitSerializer(explain(self.get_object())).data)
 
-    def _carry_out(self, command: Callable[..., Task]) -> Response:
-        given = validated(CommandSerializer, self.request.data)
-        return self._answer(command(self.get_object(), **given, actor=actor_of(self.request)))
-
-    def _answer(self, task: Task, code: int = status.HTTP_200_OK) -> Response:
-        return Response(TaskSerializer(task_rows().get(pk=task.pk)).data, status=code)
+    def _carry_out(
+        self, command: Callable[..., Task], serializer: type[CommandSerializer] = CommandSerializer
+    ) -> Response:
+        task = self.get_object()
+        given = self.changes(task, serializer)
+        return self.answer(command(task, **given, actor=actor_of(self.request)))

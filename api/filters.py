@@ -1,0 +1,64 @@
+"""How lists are filtered: flags, ids and choices that say what they do not understand, and times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters  # type: ignore[import-untyped]
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+
+MAX_ID = 2**63 - 1
+
+
+class FlagField(forms.Field):
+    """True or false; anything else is a mistake, and not the same as nothing."""
+
+    def to_python(self, value: Any) -> bool | None:
+        if value in self.empty_values:
+            return None
+        if (text := str(value).lower()) not in ("true", "false"):
+            raise ValidationError("Give true or false.", code="invalid")
+        return text == "true"
+
+
+@extend_schema_field(OpenApiTypes.BOOL)
+class FlagFilter(filters.Filter):  # type: ignore[misc]
+    """Filters by true or false."""
+
+    field_class = FlagField
+
+
+class ArchivedFilter(FlagFilter):
+    """Leaves out what is archived, unless that is asked for."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            **{"field_name": "is_archived", "label": "True: only what is archived, else left out."} | kwargs
+        )
+
+    def filter(self, rows: QuerySet[Any], value: bool | None) -> QuerySet[Any]:
+        return rows.filter(**{self.field_name: bool(value)})
+
+
+class IdFilter(filters.NumberFilter):  # type: ignore[misc]
+    """An id. One that is nobody's finds nothing."""
+
+    field_class = forms.IntegerField
+
+    def __init__(self, *, least: int = 1, **kwargs: Any) -> None:
+        super().__init__(**{"min_value": least, "max_value": MAX_ID} | kwargs)
+
+    def get_max_validator(self) -> None:
+        """Leave the bound to the field."""
+
+
+class AnyOfFilter(filters.MultipleChoiceFilter):  # type: ignore[misc]
+    """May be given several times: rows that match one of the values."""
+
+    def __init__(self, **kwargs: object) -> None:
+        # A column of the row itself never makes it appear twice.
+        super().__init__(**{"distinct": False} | kwargs)

@@ -1,0 +1,136 @@
+"""Commands that may be sent twice: one Idempotency-Key, one effect, one answer.
+
+The answer is stored in the transaction of the effect, so a crash leaves both or neither. A key belongs to a user; it is
+kept for a day (draft-ietf-httpapi-idempotency-key-header: 400 for a key that is none, 409 while the first
+is under way, 422 for a key that was used for something else). SQLite has one writer: there the second request waits for the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+from rest_framework.exceptions import APIException
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api import problems, versions
+from security import audit
+from security.models import IdempotentCommand
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+KEPT_FOR = timedelta(hours=24)
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+# Answers that say nothing about the command: another try with the same key may end otherwise.
+_PASSING = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+# Expired answers are forgotten a few at a time, by those who store new ones.
+_FORGOTTEN_AT_ONCE = 50
+
+
+class InvalidKey(APIException):
+    status_code = HTTPStatus.BAD_REQUEST
+    default_code = "invalid_idempotency_key"
+    default_detail = "Idempotency-Key: 1 to 255 printable ASCII characters without spaces are accepted."
+
+
+class KeyInUse(APIException):
+    status_code = HTTPStatus.CONFLICT
+    default_code = "idempotency_key_in_use"
+    default_detail = "A request with this Idempotency-Key is still being carried out. Send it again in a moment."
+    wait = 1
+
+
+class KeyReused(APIException):
+    status_code = HTTPStatus.UNPROCESSABLE_ENTITY
+    default_code = "idempotency_key_reused"
+    default_detail = "This Idempotency-Key was used for another request. Send a new key with a new request."
+
+
+class NotStored(Exception):
+    """Takes an answer past the transaction, which it rolls back."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+def once(request: Request, respond: Callable[[], Response], kept: Callable[[Any], Any]) -> Response:
+    """Answer a request with a key: by carrying it out, or with what was answered the first time.
+
+    `respond` carries it out, and turns what it raises into an answer. `kept` says what of a body may be stored.
+    Raises InvalidKey, KeyInUse, KeyReused.
+    """
+    command = _command(request)
+    try:
+        with audit.trail().unit_of_work():
+            _lock(command)
+            stored = IdempotentCommand.objects.filter(scope=command.scope, key=command.key).first()
+            if stored is not None and stored.expires_at > timezone.now():
+                return _replay(stored, command)
+            response = respond()
+            if not _is_stored(response.status_code):
+                raise NotStored(response)
+            _store(command, response, kept)
+            return response
+    except NotStored as passed:
+        return passed.response
+
+
+def _command(request: Request) -> IdempotentCommand:
+    key = request.headers[HEADER]
+    if not _KEY.fullmatch(key):
+        raise InvalidKey
+    return IdempotentCommand(scope=f"user:{request.user.pk}", key=key, fingerprint=_fingerprint(request))
+
+
+def _fingerprint(request: Request) -> str:
+    """Return what is the same for the same command: method, address and what the body says, whatever its spacing."""
+    told = [request.method, request.get_full_path(), request.data]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _lock(command: IdempotentCommand) -> None:
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        name = f"{command.scope}|{command.key}"
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 42))", [name])
+        if not cursor.fetchone()[0]:
+            raise KeyInUse
+
+
+def _replay(stored: IdempotentCommand, command: IdempotentCommand) -> Response:
+    if stored.fingerprint != command.fingerprint:
+        raise KeyReused
+    response = Response(stored.body, status=stored.status_code, headers={REPLAYED: "true"})
+    if stored.status_code >= HTTPStatus.BAD_REQUEST:
+        response.content_type = problems.MEDIA_TYPE
+    elif isinstance(stored.body, dict) and "version" in stored.body:
+        response.headers["ETag"] = versions.etag(stored.body["version"])
+    return response
+
+
+def _is_stored(status: int) -> bool:
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING
+
+
+def _store(command: IdempotentCommand, response: Response, kept: Callable[[Any], Any]) -> None:
+    now = timezone.now()
+    expired = IdempotentCommand.objects.filter(expires_at__lte=now).order_by("expires_at")
+    if connection.vendor == "postgresql":
+        expired = expired.select_for_update(skip_locked=True)
+    doomed = list(expired.values_list("pk", flat=True)[:_FORGOTTEN_AT_ONCE])
+    IdempotentCommand.objects.filter(pk__in=doomed).delete()
+    IdempotentCommand.objects.filter(scope=command.scope, key=command.key).delete()
+    command.status_code, command.expires_at = response.status_code, now + KEPT_FOR
+    command.body = None if response.data is None else kept(json.loads(JSONRenderer().render(response.data)))
+    command.save(force_insert=True)

@@ -1,0 +1,117 @@
+"""What every endpoint over rows shares."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar, TypeVar
+
+from django.db import DatabaseError
+from django.db.models import Model, QuerySet
+from rest_framework import mixins, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from api import idempotency, queries, versions
+from api.bodies import validated
+from api.queries import Shape
+from security.access import projects_of, visible
+
+M = TypeVar("M", bound=Model)
+Body = type[serializers.Serializer[Any]]
+
+
+class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[M]):
+    """Rows of one kind: listed and read here; what changes them is for the subclass, and for the services it calls.
+
+    Shows only rows of projects one may see. Every POST takes an Idempotency-Key, every change an If-Match.
+    """
+
+    project_path: ClassVar[str | Sequence[str]] = "project"
+    """Where the project of a row is; of several paths, one leads to it."""
+    expandable: ClassVar[Mapping[str, Body]] = {}
+    """What `?expand=` may put in the place of an id, and how it is shown."""
+    apart: ClassVar[Mapping[str, Body | None]] = {}
+    """Actions whose answers show no rows of this kind, and what their query may hold."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self._refuse_unknown_parameters(request)
+        if request.method == "POST" and idempotency.HEADER in request.headers:
+            self._answer_once()
+
+    def get_queryset(self) -> QuerySet[M]:
+        rows = visible(super().get_queryset(), self.project_path, projects_of(self.request))
+        asked = self.request.query_params.get(queries.EXPAND, "") if self.expandable else ""
+        return rows.select_related(*(self.expandable.keys() & asked.split(","))) if asked else rows
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Filters are for lists: a row that is asked for by its id is shown whatever it is."""
+        return super().filter_queryset(queryset) if self.action == "list" else queryset
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the serializer of rows, with the fields that the query asks for."""
+        serializer = super().get_serializer(*args, **kwargs)
+        row: Any = getattr(serializer, "child", serializer)
+        Shape.of(self.request, row.fields, self.expandable).apply(row, self.expandable)
+        return serializer
+
+    def body(self, serializer: Body, *, partial: bool = False) -> dict[str, Any]:
+        """Return the fields of the request's body. Raises ValidationError."""
+        return validated(serializer, self.request.data, partial=partial, context=self.get_serializer_context())
+
+    def changes(self, row: M, serializer: Body) -> dict[str, Any]:
+        """Return the fields to change, with the version they were made for, where the body or If-Match says so."""
+        return versions.expected(self.request, row, self.body(serializer, partial=self.request.method == "PATCH"))
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self._show(self.get_object())
+
+    def answer(self, row: M, code: int = HTTPStatus.OK) -> Response:
+        """Show a row as it is now."""
+        return self._show(self.get_queryset().get(pk=row.pk), code)
+
+    def _show(self, row: M, code: int = HTTPStatus.OK) -> Response:
+        return Response(self.get_serializer(row).data, status=code, headers=versions.headers(row))
+
+    def kept(self, body: Any) -> Any:
+        """Return what of an answer may be stored for those who send a request again."""
+        return body
+
+    def _answer_once(self) -> None:
+        """Put a handler in the place of the real one, which DRF looks up when `initial` is done."""
+        handler = getattr(self, "post", self.http_method_not_allowed)
+
+        def post(request: Request, *args: Any, **kwargs: Any) -> Response:
+            respond = functools.partial(self._respond, handler, request, *args, **kwargs)
+            return idempotency.once(request, respond, self.kept)
+
+        self.post = post
+
+    def _respond(self, handler: Callable[..., Response], request: Request, *args: Any, **kwargs: Any) -> Response:
+        try:
+            return handler(request, *args, **kwargs)
+        except Exception as raised:
+            answer = self.handle_exception(raised)
+            if isinstance(raised, DatabaseError):
+                # The transaction may be broken; nothing can be kept in it.
+                raise idempotency.NotStored(answer) from raised
+            return answer
+
+    def _refuse_unknown_parameters(self, request: Request) -> None:
+        queries.refuse_unknown(request, self._parameters())
+
+    def _parameters(self) -> list[str]:
+        if self.action in self.apart:
+            query = self.apart[self.action]
+            return list(query().fields) if query else []
+        if self.action == "list":
+            filterset: Any = getattr(self, "filterset_class", None)
+            return [*queries.SHAPE, *queries.PAGE, *(filterset.base_filters if filterset else ())]
+        return list(queries.SHAPE) if self.shows_rows() else []
+
+    def shows_rows(self) -> bool:
+        """Tell whether the action answers with rows of this kind."""
+        return self.action not in self.apart and self.action != "destroy"

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from api.bodies import StrictSerializer, VersionedSerializer
+from api.filters import MAX_ID
+from orchestration.models import Comment
+
+
+class CommentSerializer(StrictSerializer, serializers.ModelSerializer[Comment]):
+    """What somebody says about a task, the diff of a run, or a document."""
+
+    run = serializers.IntegerField(
+        source="run_id",
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_ID,
+        help_text="The run into whose diff `anchor` points.",
+    )
+
+    class Meta:
+        model = Comment
+        fields = ["id", "task", "document", "run", "anchor", "body", "author", "status", "created_at", "version"]
+        read_only_fields = ["author", "status"]
+        extra_kwargs = {"body": {"trim_whitespace": False}}
+
+
+class CommentChangesSerializer(VersionedSerializer, serializers.ModelSerializer[Comment]):
+    """New words, or another status."""
+
+    class Meta:
+        model = Comment
+        fields = ["body", "status", "expected_version"]
+        extra_kwargs = {"body": {"trim_whitespace": False}}
