@@ -166,7 +166,8 @@ def _answer(request: HttpRequest, status: HTTPStatus, code: str, detail: str) ->
 
 
 def _place(attr: str | None) -> str:
-    return "" if attr in (None, api_settings.NON_FIELD_ERRORS_KEY) else str(attr)
+    """Return where an error is: what is wrong with an object as a whole is at the object's own place."""
+    return "/".join(name for name in (attr or "").split("/") if name != api_settings.NON_FIELD_ERRORS_KEY)
 
 
 def _is_api(request: HttpRequest) -> bool:

@@ -6,10 +6,12 @@ from decimal import Decimal
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Count, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from orchestration.states import (
+    OVER,
     AgentStatus,
     CommentStatus,
     DependencyKind,
@@ -100,7 +102,7 @@ _READY = Q(status=TaskStatus.TODO, unmet_dependencies=0, is_held=False)
 class TaskQuerySet(models.QuerySet["Task"]):
     def ready(self) -> TaskQuerySet:
         """Return tasks that nothing but time, slots and budgets keeps from starting."""
-        return self.filter(_READY)
+        return self.filter(_READY, project__is_archived=False)
 
     def due(self) -> TaskQuerySet:
         """Return ready tasks whose `not_before` has passed, the next to start first."""
@@ -109,6 +111,22 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def in_order(self) -> TaskQuerySet:
         return self.order_by("priority", F("not_before").asc(nulls_first=True), "id")
+
+    def with_subtasks(self) -> TaskQuerySet:
+        """Say of each task how many subtasks it has (`subtasks_total`), and how many are done (`subtasks_done`).
+
+        Direct ones only; what was cancelled is not wanted any more and counts for nothing.
+        """
+        wanted = Task.objects.filter(parent=OuterRef("pk")).exclude(status=TaskStatus.CANCELLED)
+        return self.annotate(
+            subtasks_total=_count(wanted), subtasks_done=_count(wanted.filter(status=TaskStatus.DONE))
+        )
+
+
+def _count(rows: models.QuerySet[Task]) -> Coalesce:
+    """Return the number of rows as a subquery; `rows` have one and the same parent."""
+    grouped = rows.order_by().values("parent").annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(grouped), 0)
 
 
 class Task(models.Model):
@@ -174,6 +192,9 @@ class Task(models.Model):
             models.CheckConstraint(condition=Q(max_attempts__gte=1), name="task_attempts_positive"),
             models.CheckConstraint(
                 condition=Q(approved_at__isnull=True) | Q(status=TaskStatus.REVIEW), name="task_approved_in_review"
+            ),
+            models.CheckConstraint(
+                condition=Q(is_archived=False) | Q(status__in=sorted(OVER)), name="task_archived_when_over"
             ),
         ]
 

@@ -27,6 +27,9 @@ MOVES: dict[TaskStatus, set[TaskStatus]] = {
     _S.DONE: set(),
 }
 
+# Nothing happens to such a task unless a person wants it: what is archived is one of these.
+OVER = frozenset({_S.DONE, _S.FAILED, _S.CANCELLED})
+
 
 def sources(target: TaskStatus) -> set[TaskStatus]:
     """Return the statuses from which `target` is reached in one move."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+
+from django.db import connection
 
 from llm import operator_settings
 from llm.operator_settings import OperatorSettingsError
-from orchestration.models import Agent
+from orchestration.models import Agent, Project
 from orchestration.states import AgentStatus
 
 
@@ -36,3 +38,12 @@ def missing(providers: Iterable[str] | None = None) -> dict[str, OperatorSetting
         active = Agent.objects.filter(status=AgentStatus.ACTIVE, project__is_archived=False)
         providers = active.order_by().values_list("provider", flat=True).distinct()
     return {provider: found for provider in providers if (found := refusal(provider))}
+
+
+def missing_in(project: Project) -> Container[str]:
+    """Return the providers of a project's agents that cannot work, as far as this host can tell.
+
+    Only on SQLite does the scheduler share it, and so its clients and logins.
+    """
+    providers = project.agents.order_by().values_list("provider", flat=True).distinct()
+    return missing(providers) if connection.vendor == "sqlite" else ()

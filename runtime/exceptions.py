@@ -23,6 +23,30 @@ class NothingToResume(Conflict):
     code = "nothing_to_resume"
 
 
+class DependenciesUnmet(Conflict):
+    """It waits for tasks that are not done. Finish them, or remove the dependencies."""
+
+    code = "dependencies_unmet"
+
+
+class NoAgent(Conflict):
+    """The project has no active agent. Add one, or activate one."""
+
+    code = "no_agent"
+
+
+class AgentPaused(Conflict):
+    """The agent takes no tasks. Activate it, or name another one."""
+
+    code = "agent_paused"
+
+
+class TooMany(Invalid):
+    """So many tasks are not commanded at once. Select fewer."""
+
+    code = "too_many"
+
+
 class NoDiff(Conflict):
     """The run has changed nothing yet that could be shown."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 from django.conf import settings
+from django.db.models import Q
 
 from events import services as events
 from events import trace
@@ -70,7 +71,7 @@ def _merge(run: TaskRun, *, actor: str) -> None:
 
 @events.unit_of_work()
 def _done(run: TaskRun, landed: merge.Landed, *, actor: str) -> None:
-    move_task(run.task, TaskStatus.DONE, actor=actor, trace_id=run.trace_id, reason="merged")
+    _leave_review(run, TaskStatus.DONE, reason="merged", actor=actor)
     TaskRun.objects.filter(pk=run.pk).update(merge_commit=landed.commit)
     run.merge_commit = landed.commit
     if landed.note:
@@ -99,13 +100,13 @@ def _send_back(run: TaskRun, conflict: merge.MergeConflict, *, actor: str) -> No
         task=run.task,
         run_id=run.pk,
     )
-    move_task(run.task, TaskStatus.TODO, actor=actor, trace_id=run.trace_id, reason="merge conflict")
+    _leave_review(run, TaskStatus.TODO, reason="merge conflict", actor=actor)
 
 
 @events.unit_of_work()
 def _ask_for_help(run: TaskRun, message: str, *, actor: str) -> None:
     """Git refuses for a reason no agent can mend."""
-    move_task(run.task, TaskStatus.BLOCKED, actor=actor, trace_id=run.trace_id, reason="cannot be merged")
+    _leave_review(run, TaskStatus.BLOCKED, reason="cannot be merged", actor=actor)
     inbox.ask(
         ItemType.ALERT,
         task=run.task,
@@ -116,6 +117,12 @@ def _ask_for_help(run: TaskRun, message: str, *, actor: str) -> None:
         actor=actor,
         trace_id=run.trace_id,
     )
+
+
+def _leave_review(run: TaskRun, to: TaskStatus, *, reason: str, actor: str) -> None:
+    """Move the task on, if it still is this approval that is carried out, and not a later one, of other work."""
+    task = run.task
+    move_task(task, to, actor=actor, trace_id=run.trace_id, reason=reason, where=Q(approved_at=task.approved_at))
 
 
 def _clear_away(run: TaskRun) -> None:

@@ -43,7 +43,7 @@ class RunQuerySet(models.QuerySet["TaskRun"]):
 class TaskRun(models.Model):
     """One attempt at a task. `epoch` counts how often it was started; it fences every write."""
 
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="runs")
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="runs")
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="runs")
     attempt = models.PositiveIntegerField()
     retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retries")

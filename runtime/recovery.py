@@ -14,11 +14,13 @@ from events import services as events
 from events import trace
 from inbox import services as inbox
 from inbox.states import ItemType
+from orchestration.services.locks import lock_tasks
 from runtime import leases, processes, slots, supervision
 from runtime.exceptions import StaleRun
 from runtime.hosts import host_id
 from runtime.models import SchedulerInstance, TaskRun
 from runtime.rundir import ExitRecord, RunDirectory
+from runtime.services.commands import cancel_at_once
 from runtime.services.finishing import finish_run
 from runtime.services.moves import record_move, record_stale
 from runtime.starting import directory_of
@@ -119,13 +121,17 @@ def _never_started(run: TaskRun, directory: RunDirectory) -> ExitRecord:
 
 @events.unit_of_work()
 def _release(run: TaskRun) -> None:
-    """Give a run that was claimed and not begun back to the queue."""
+    """Give a run that was claimed and not begun back to the queue; cancel it if that was asked for meanwhile."""
     held = slots.lock_for(run)
+    run.task = task = lock_tasks([run.task_id])[run.task_id]
     released = TaskRun.objects.owned(run.owner).filter(pk=run.pk, epoch=run.epoch).update(owner="", lease_until=None)
-    if released:
-        slots.give_back(held)
-        run.owner = ""
-        record_move(run, before=RunStatus.QUEUED, actor="scheduler:recovery", reason="never_started")
+    if not released:
+        return
+    slots.give_back(held)
+    run.owner = ""
+    record_move(run, before=RunStatus.QUEUED, actor="scheduler:recovery", reason="never_started")
+    if task.cancel_requested_at is not None:
+        cancel_at_once(task, actor="scheduler:recovery")
 
 
 def _ask_about_lost_host(run: TaskRun) -> None:

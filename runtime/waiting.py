@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass, replace
 from datetime import datetime
-
-from django.db import connection
 
 from orchestration.models import Task
 from orchestration.scheduler import plan
@@ -55,13 +52,9 @@ def _reason(task: Task, run: TaskRun | None) -> Reason | None:
     if run is not None:
         # A run that has been begun goes on whenever it can; `not_before` is about the beginning.
         candidate = replace(candidate, not_before=None)
-    return plan([candidate], planning.room([task.project], missing=_missing(task))).waiting.get(task.pk)
-
-
-def _missing(task: Task) -> Container[str]:
-    """Only on SQLite does the scheduler share this host, and so its clients and logins."""
-    providers = task.project.agents.order_by().values_list("provider", flat=True).distinct()
-    return clients.missing(providers) if connection.vendor == "sqlite" else ()
+    return plan([candidate], planning.room([task.project], missing=clients.missing_in(task.project))).waiting.get(
+        task.pk
+    )
 
 
 def _until(reason: Reason | None, task: Task, run: TaskRun | None) -> datetime | None:

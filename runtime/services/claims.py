@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
-from django.db.models import F, Max
+from django.db.models import F, Q
 
 from events import services as events
 from events import trace
@@ -13,6 +14,7 @@ from orchestration.exceptions import Conflict
 from orchestration.limits import Limits
 from orchestration.models import Agent, Project, Task
 from orchestration.scheduler import Choice
+from orchestration.services.locks import lock_tasks
 from orchestration.services.tasks import move_task
 from orchestration.states import TaskStatus
 from runtime import leases, planning, slots
@@ -20,38 +22,48 @@ from runtime.models import Slot, TaskRun
 from runtime.services.moves import record_move
 from runtime.states import RunStatus
 
+# Of a task in todo: what else has to hold when it starts.
+_READY = Q(unmet_dependencies=0, is_held=False)
+
 
 @events.unit_of_work()
 def claim(choices: Iterable[Choice], *, owner: str) -> list[TaskRun]:
     """Acquire runs for what the plan chose. Answers only those that were really there to take.
 
-    Every check of the plan that could have changed since is made again under the slots' locks.
+    Every check of the plan that could have changed since is made again under the locks of slots and tasks.
     """
-    chosen = list(choices)
-    agents = {agent.pk: agent for agent in Agent.objects.filter(pk__in=[choice.agent_id for choice in chosen])}
-    projects = {project.pk: project for project in Project.objects.filter(agents__in=agents)}
+    chosen = sorted(choices, key=lambda choice: choice.task_id)
     caps: dict[str, int] = {}
-    for agent in agents.values():
-        caps |= slots.caps(projects[agent.project_id], agent)
+    for agent in _agents(chosen).values():
+        caps |= slots.caps(agent.project, agent)
     locked = slots.lock(caps)
+    tasks = lock_tasks(choice.task_id for choice in chosen)
+    # Looked up again: to delete an agent takes its slot first, so who is there now stays.
+    agents = _agents(chosen)
     claimed = [
         run
-        for choice in sorted(chosen, key=lambda choice: choice.task_id)
-        if (run := _claim_one(choice, agents[choice.agent_id], locked, owner=owner))
+        for choice in chosen
+        if (task := tasks.get(choice.task_id))
+        and (agent := agents.get(choice.agent_id))
+        and (run := _claim_one(task, choice.run_id, agent, locked, owner=owner))
     ]
     Project.objects.filter(pk__in={run.task.project_id for run in claimed}).update(last_served_at=leases.now())
     return claimed
 
 
-def _claim_one(choice: Choice, agent: Agent, locked: dict[str, Slot], *, owner: str) -> TaskRun | None:
-    task = Task.objects.select_related("project").get(pk=choice.task_id)
+def _agents(chosen: Iterable[Choice]) -> dict[int, Agent]:
+    return Agent.objects.select_related("project").in_bulk({choice.agent_id for choice in chosen})
+
+
+def _claim_one(task: Task, run_id: int | None, agent: Agent, locked: dict[str, Slot], *, owner: str) -> TaskRun | None:
+    task.project = agent.project
     cost_cap = cost_cap_usd(task, agent)
     if cost_cap is not None and cost_cap <= 0:
         return None
     wanted = slots.keys(task.project_id, agent.pk)
     if any(locked[key].running >= locked[key].cap for key in wanted):
         return None
-    run = _acquire(choice.run_id, owner, cost_cap) if choice.run_id else _create(task, agent, owner, cost_cap)
+    run = _acquire(run_id, owner, cost_cap) if run_id else _create(task, agent, owner, cost_cap)
     if run is not None:
         slots.take(locked, wanted)
     return run
@@ -74,29 +86,37 @@ def _acquire(run_id: int, owner: str, cost_cap: Decimal | None) -> TaskRun | Non
 
 
 def _create(task: Task, agent: Agent, owner: str, cost_cap: Decimal | None) -> TaskRun | None:
-    """Begin the next attempt at a ready task; it goes on in the session and worktree of the one before."""
-    if not Task.objects.ready().filter(pk=task.pk).exists():
-        return None
+    """Begin the next attempt at a ready task."""
+    actor = f"scheduler:{owner}"
     try:
-        move_task(task, TaskStatus.RUNNING, actor=f"scheduler:{owner}", reason="claimed")
+        move_task(task, TaskStatus.RUNNING, actor=actor, reason="claimed", where=_READY)
     except Conflict:
         return None
+    lease_until = leases.until(leases.now())
+    fields: dict[str, Any] = {"epoch": 1, "owner": owner, "lease_until": lease_until, "cost_cap_usd": cost_cap}
+    return add_attempt(task, agent, actor=actor, reason="claimed", **fields)
+
+
+def add_attempt(
+    task: Task, agent: Agent, *, actor: str, reason: str, idempotency_key: str = "", **fields: Any
+) -> TaskRun:
+    """Queue the next attempt at a task; it goes on in the session and worktree of the one before.
+
+    Runs in the transaction that makes the task running.
+    """
     last = task.runs.order_by("-attempt").first()
-    attempt = (task.runs.aggregate(last=Max("attempt"))["last"] or 0) + 1
+    attempt = last.attempt + 1 if last else 1
     run = TaskRun.objects.create(
         task=task,
         agent=agent,
         attempt=attempt,
-        epoch=1,
         status=RunStatus.QUEUED,
-        idempotency_key=f"task-{task.pk}-attempt-{attempt}",
+        idempotency_key=idempotency_key or f"task-{task.pk}-attempt-{attempt}",
         trace_id=trace.new(),
-        owner=owner,
-        lease_until=leases.until(leases.now()),
-        cost_cap_usd=cost_cap,
         **(inherited(last, agent) if last else {}),
+        **fields,
     )
-    record_move(run, before="", actor=f"scheduler:{owner}", reason="claimed")
+    record_move(run, before="", actor=actor, reason=reason)
     return run
 
 

@@ -1,4 +1,7 @@
-"""What a person may do to a task: pause, resume, retry, cancel. Each command leaves one audit event, refused or not."""
+"""What a person may do to a task: pause, resume, retry, cancel. Each command leaves one audit event, refused or not.
+
+A command gets the task locked and as it is now, so that nothing comes between its look at the run and what it does.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from django.utils import timezone
 
 from inbox import services as inbox
 from inbox.states import ItemType
-from orchestration.exceptions import InvalidTransition, VersionConflict
+from orchestration.exceptions import InvalidTransition
 from orchestration.models import Task
-from orchestration.services.interventions import audited
+from orchestration.services.interventions import audited, require_version
+from orchestration.services.rows import stale
 from orchestration.services.tasks import mark_task, move_task
 from orchestration.states import TaskStatus
 from runtime.exceptions import NothingToResume, RunNotActive
@@ -18,65 +22,88 @@ from runtime.services.moves import move_run
 from runtime.services.resuming import CONTINUE, resume_run
 from runtime.states import ACTIVE, RunStatus
 
+RETRYABLE = frozenset({TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.CANCELLED})
 
-@audited
+
+@audited("pause")
 def pause_task(task: Task, *, actor: str, expected_version: int | None = None) -> Task:
     """Hold a task that has not begun; ask a running one to stop at a safe point, its session kept."""
+    require_version(task, expected_version)
     if task.status not in {TaskStatus.TODO, TaskStatus.RUNNING}:
-        raise _refused(task, "paused")
-    return mark_task(task, actor=actor, expected_version=expected_version, is_held=True)
+        raise refused(task, "paused")
+    return task if task.is_held else mark_task(task, actor=actor, is_held=True)
 
 
-@audited
+@audited("resume")
 def resume_task(task: Task, *, actor: str, expected_version: int | None = None) -> Task:
     """Let a held task go, or continue the session of an interrupted one. Raises NothingToResume."""
-    if task.is_held and task.status in {TaskStatus.TODO, TaskStatus.RUNNING}:
-        return mark_task(task, actor=actor, expected_version=expected_version, is_held=False)
+    require_version(task, expected_version)
+    if task.is_held:
+        return mark_task(task, actor=actor, is_held=False)
     run = active_run(task)
     if task.status != TaskStatus.BLOCKED or run is None or run.status != RunStatus.INTERRUPTED:
         raise NothingToResume(f"Task {task.pk} is {task.status}; nothing of it waits to go on. Retry it instead.")
-    _check_version(task, expected_version)
     inbox.close_obsolete(task, actor=actor, item_types={ItemType.AWAIT_USER_INPUT})
     resume_run(run, prompt=run.prompt or CONTINUE, actor=actor, reason="resumed")
-    task.refresh_from_db()
     return task
 
 
-@audited
+@audited("retry")
 def retry_task(task: Task, *, actor: str, expected_version: int | None = None) -> Task:
     """Put a failed, blocked or cancelled task back to todo."""
-    if task.status not in {TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.CANCELLED}:
-        raise _refused(task, "retried")
-    move_task(task, TaskStatus.TODO, actor=actor, expected_version=expected_version, reason="retried", is_held=False)
-    _cancel_waiting_run(task, actor=actor)
-    inbox.close_obsolete(task, actor=actor)
-    return task
+    require_version(task, expected_version)
+    if task.status not in RETRYABLE:
+        raise refused(task, "retried")
+    return begin_anew(task, actor=actor)
 
 
-@audited
+@audited("cancel")
 def cancel_task(task: Task, *, actor: str, expected_version: int | None = None) -> Task:
     """Cancel a task: at once where no process works on it, else by asking the process to stop."""
+    require_version(task, expected_version)
+    return _cancel(task, actor=actor)
+
+
+def cancel_run(run: TaskRun, *, actor: str, expected_version: int | None = None) -> TaskRun:
+    """Cancel the task a run works on, unless the run has ended by now. Raises RunNotActive, VersionConflict."""
+    _cancel_through(run.task, actor=actor, run=run, expected_version=expected_version)
+    run.refresh_from_db()
+    return run
+
+
+@audited("cancel")
+def _cancel_through(task: Task, *, actor: str, run: TaskRun, expected_version: int | None) -> Task:
+    run.refresh_from_db()
+    if expected_version is not None and expected_version != run.version:
+        raise stale(run)
+    if run.status not in ACTIVE:
+        raise RunNotActive
+    return _cancel(task, actor=actor)
+
+
+def _cancel(task: Task, *, actor: str) -> Task:
+    """Do what cancelling takes; what is cancelled, or asked to stop, is left as it is."""
     run = active_run(task)
     if run is not None and _has_process(run):
-        if task.cancel_requested_at is not None:
-            return task
-        return mark_task(task, actor=actor, expected_version=expected_version, cancel_requested_at=timezone.now())
-    move_task(
-        task, TaskStatus.CANCELLED, actor=actor, expected_version=expected_version, reason="cancelled", is_held=False
-    )
+        return task if task.cancel_requested_at else mark_task(task, actor=actor, cancel_requested_at=timezone.now())
+    return task if task.status == TaskStatus.CANCELLED else cancel_at_once(task, actor=actor)
+
+
+def cancel_at_once(task: Task, *, actor: str) -> Task:
+    """Cancel a task on which no process works. Runs under its lock."""
+    move_task(task, TaskStatus.CANCELLED, actor=actor, reason="cancelled")
     _cancel_waiting_run(task, actor=actor)
     inbox.close_obsolete(task, actor=actor)
     alert_dependents(task, None, actor=actor)
     return task
 
 
-def cancel_run(run: TaskRun, *, actor: str) -> TaskRun:
-    """Cancel the task a run works on. Raises RunNotActive."""
-    if run.status not in ACTIVE:
-        raise RunNotActive
-    cancel_task(run.task, actor=actor)
-    run.refresh_from_db()
-    return run
+def begin_anew(task: Task, *, actor: str) -> Task:
+    """Put a task back to todo and give up what waits of it. Runs inside a command."""
+    move_task(task, TaskStatus.TODO, actor=actor, reason="retried")
+    _cancel_waiting_run(task, actor=actor)
+    inbox.close_obsolete(task, actor=actor)
+    return task
 
 
 def active_run(task: Task) -> TaskRun | None:
@@ -98,10 +125,6 @@ def _cancel_waiting_run(task: Task, *, actor: str) -> None:
         move_run(run, RunStatus.CANCELLED, actor=actor, reason="cancelled", fence=True, ended_at=timezone.now())
 
 
-def _check_version(task: Task, expected_version: int | None) -> None:
-    if expected_version is not None and task.version != expected_version:
-        raise VersionConflict(None, version=task.version, status=task.status)
-
-
-def _refused(task: Task, verb: str) -> InvalidTransition:
+def refused(task: Task, verb: str) -> InvalidTransition:
+    """Return the refusal of a command that the present status does not allow."""
     return InvalidTransition(f"Task {task.pk} is {task.status}; it cannot be {verb}.", status=task.status)

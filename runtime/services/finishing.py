@@ -13,6 +13,7 @@ from inbox import services as inbox
 from inbox.states import ItemType
 from orchestration.models import Task
 from orchestration.services import comments
+from orchestration.services.locks import lock_tasks
 from orchestration.services.tasks import move_task
 from orchestration.states import TaskStatus
 from runtime import leases, retries, slots
@@ -30,8 +31,7 @@ def finish_run(run: TaskRun, record: ExitRecord, *, head_commit: str = "") -> Ta
     """End this start of a run as its exit record says. Fenced: raises StaleRun when the start was superseded."""
     actor = f"scheduler:{run.owner}"
     held = slots.lock_for(run)
-    task = Task.objects.select_for_update().select_related("project").get(pk=run.task_id)
-    run.task = task
+    run.task = task = lock_tasks([run.task_id])[run.task_id]
     record = _honouring_intents(run, task, record)
     _STAGES[record.outcome](run, task, record, actor, head_commit)
     slots.give_back(held)
@@ -68,7 +68,7 @@ def _succeed(run: TaskRun, task: Task, record: ExitRecord, actor: str, head_comm
     _end(run, RunStatus.SUCCEEDED, record, actor, summary=record.message, head_commit=head_commit)
     comments.mark_addressed(task)
     approved_at = timezone.now() if task.project.auto_approve and record.outcome == "finished" else None
-    move_task(task, TaskStatus.REVIEW, actor=actor, trace_id=run.trace_id, approved_at=approved_at, is_held=False)
+    move_task(task, TaskStatus.REVIEW, actor=actor, trace_id=run.trace_id, approved_at=approved_at)
     if approved_at is None:
         without = "The agent ended without a report; read the diff with care.\n\n"
         inbox.ask(
@@ -113,7 +113,7 @@ def _interrupt(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: 
     """Stopped at a safe point: blocked if a person paused it, else queued again at once."""
     _end(run, RunStatus.INTERRUPTED, record, actor)
     if task.is_held:
-        move_task(task, TaskStatus.BLOCKED, actor=actor, trace_id=run.trace_id, reason="paused", is_held=False)
+        move_task(task, TaskStatus.BLOCKED, actor=actor, trace_id=run.trace_id, reason="paused")
         return
     if inbox.is_waiting_for_answer(run.pk):
         # As if it had been parked: resumed without the answer, the agent would only ask again.
@@ -124,7 +124,7 @@ def _interrupt(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: 
 
 def _cancel(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: str) -> None:
     _end(run, RunStatus.CANCELLED, record, actor)
-    move_task(task, TaskStatus.CANCELLED, actor=actor, trace_id=run.trace_id, reason="cancelled", is_held=False)
+    move_task(task, TaskStatus.CANCELLED, actor=actor, trace_id=run.trace_id, reason="cancelled")
     inbox.close_obsolete(task, actor=actor)
     alert_dependents(task, run, actor=actor)
 

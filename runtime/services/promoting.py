@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from events import services as events
 from orchestration.exceptions import Conflict
+from orchestration.services.locks import lock_tasks
 from runtime import leases
 from runtime.models import TaskRun
 from runtime.services.moves import move_run
@@ -19,6 +20,8 @@ def promote_due(*, actor: str) -> int:
 
 @events.unit_of_work()
 def _promote_all(due: list[TaskRun], actor: str) -> int:
+    # A command that looks at the run of a task finds it promoted or not, and not while it happens.
+    lock_tasks(run.task_id for run in due)
     return sum(_promote(run, actor) for run in due)
 
 

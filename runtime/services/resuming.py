@@ -19,6 +19,6 @@ def resume_run(run: TaskRun, *, prompt: str, actor: str, reason: str) -> TaskRun
     Raises InvalidTransition when the run or its task has moved on.
     """
     if run.task.status == TaskStatus.BLOCKED:
-        move_task(run.task, TaskStatus.TODO, actor=actor, reason=reason, trace_id=run.trace_id, is_held=False)
+        move_task(run.task, TaskStatus.TODO, actor=actor, reason=reason, trace_id=run.trace_id)
         move_task(run.task, TaskStatus.RUNNING, actor=actor, reason=reason, trace_id=run.trace_id)
     return move_run(run, RunStatus.QUEUED, actor=actor, reason=reason, prompt=prompt)

@@ -15,7 +15,8 @@ from runtime.diffs import diff_of
 from runtime.filters import RunFilter
 from runtime.models import TaskRun
 from runtime.queries import log_lines
-from runtime.serializers import CommandSerializer, DiffSerializer, LogPageSerializer, LogQuerySerializer, RunSerializer
+from runtime.serializers.runs import DiffSerializer, LogPageSerializer, LogQuerySerializer, RunSerializer
+from runtime.serializers.tasks import CommandSerializer
 from runtime.services.commands import cancel_run
 from security.identity import actor_of
 

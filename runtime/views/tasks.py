@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -9,32 +8,29 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.views import RowViewSet
-from inbox.services import approve_task, request_changes
-from orchestration.models import Task
 from orchestration.serializers.agents import AgentSerializer
+from orchestration.serializers.graphs import BulkResultSerializer, BulkSerializer, draft_of, made
 from orchestration.serializers.projects import ProjectSerializer
 from orchestration.serializers.tasks import TaskChangesSerializer, TaskCreateSerializer
+from orchestration.services.graphs import create_graph
 from orchestration.services.tasks import create_task, update_task
 from runtime.filters import TaskFilter
 from runtime.queries import task_rows
-from runtime.serializers import CommandSerializer, RequestChangesSerializer, TaskSerializer, WaitSerializer
-from runtime.services.commands import cancel_task, pause_task, resume_task, retry_task
+from runtime.serializers.tasks import TaskSerializer, WaitSerializer
+from runtime.views.commands import CommandViewSet
 from runtime.waiting import explain
 from security.identity import actor_of
 
-_command = extend_schema(request=CommandSerializer, responses=TaskSerializer)
-
 
 @extend_schema(tags=["tasks"])
-class TaskViewSet(RowViewSet[Task]):
+class TaskViewSet(CommandViewSet):
     """What is to be done, and what a person may do about it."""
 
     queryset = task_rows()
     serializer_class = TaskSerializer
     filterset_class = TaskFilter
     expandable = {"project": ProjectSerializer, "assignee": AgentSerializer}
-    apart = {"why": None}
+    apart = {"why": None, "graph": None, "bulk": None, "broadcast": None}
     ordering_fields = ["priority", "due_at", "created_at", "updated_at", "id"]
     ordering = ["priority", "id"]
 
@@ -45,6 +41,16 @@ class TaskViewSet(RowViewSet[Task]):
         task = create_task(fields.pop("project"), **fields, actor=actor_of(request))
         return self.answer(task, status.HTTP_201_CREATED)
 
+    @extend_schema(request=BulkSerializer, responses={201: BulkResultSerializer})
+    @action(detail=False, methods=["post"])
+    def bulk(self, request: Request) -> Response:
+        """Create many tasks of a project at once, with what they wait for: all of them, or none."""
+        given = self.body(BulkSerializer)
+        drafts = [draft_of(task) for task in given["tasks"]]
+        tasks = create_graph(given["project"], tasks=drafts, actor=actor_of(request))
+        told = {"tasks": [made(draft, task) for draft, task in zip(drafts, tasks, strict=True)]}
+        return Response(BulkResultSerializer(told).data, status=status.HTTP_201_CREATED)
+
     @extend_schema(request=TaskChangesSerializer, responses=TaskSerializer)
     def partial_update(self, request: Request, **_: Any) -> Response:
         """Change fields of a task; its status moves by commands only."""
@@ -52,51 +58,8 @@ class TaskViewSet(RowViewSet[Task]):
         changes = self.changes(task, TaskChangesSerializer)
         return self.answer(update_task(task, **changes, actor=actor_of(request)))
 
-    @_command
-    @action(detail=True, methods=["post"])
-    def pause(self, request: Request, **_: Any) -> Response:
-        """Hold a task that has not begun; ask a running one to stop at a safe point, its session kept."""
-        return self._carry_out(pause_task)
-
-    @_command
-    @action(detail=True, methods=["post"])
-    def resume(self, request: Request, **_: Any) -> Response:
-        """Let a held task go, or continue the session of an interrupted one."""
-        return self._carry_out(resume_task)
-
-    @_command
-    @action(detail=True, methods=["post"])
-    def retry(self, request: Request, **_: Any) -> Response:
-        """Put a failed, blocked or cancelled task back to todo."""
-        return self._carry_out(retry_task)
-
-    @_command
-    @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, **_: Any) -> Response:
-        """Cancel a task: at once where no process works on it, else by asking the process to stop."""
-        return self._carry_out(cancel_task)
-
-    @_command
-    @action(detail=True, methods=["post"])
-    def approve(self, request: Request, **_: Any) -> Response:
-        """Approve the work that waits in review; the scheduler merges it."""
-        return self._carry_out(approve_task)
-
-    @extend_schema(request=RequestChangesSerializer, responses=TaskSerializer)
-    @action(detail=True, methods=["post"], url_path="request-changes")
-    def request_changes(self, request: Request, **_: Any) -> Response:
-        """Send work in review back with what to change."""
-        return self._carry_out(request_changes, RequestChangesSerializer)
-
     @extend_schema(responses=WaitSerializer)
     @action(detail=True)
     def why(self, request: Request, **_: Any) -> Response:
         """Say why the task does not start now."""
         return Response(WaitSerializer(explain(self.get_object())).data)
-
-    def _carry_out(
-        self, command: Callable[..., Task], serializer: type[CommandSerializer] = CommandSerializer
-    ) -> Response:
-        task = self.get_object()
-        given = self.changes(task, serializer)
-        return self.answer(command(task, **given, actor=actor_of(self.request)))

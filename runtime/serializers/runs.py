@@ -4,41 +4,9 @@ from typing import get_args
 
 from rest_framework import serializers
 
-from api.bodies import MAX_WHOLE, StrictSerializer, VersionedSerializer
-from orchestration.serializers import tasks
-from orchestration.states import Reason, TaskStatus
+from api.bodies import MAX_WHOLE, StrictSerializer
 from runtime.models import RunLog, TaskRun
 from runtime.workspace import FileStatus
-
-
-class TaskSerializer(tasks.TaskSerializer):
-    """A task as it is, with the run under way."""
-
-    active_run = serializers.IntegerField(read_only=True, allow_null=True, help_text="The run that has not ended.")
-
-    class Meta(tasks.TaskSerializer.Meta):
-        fields = [*tasks.TaskSerializer.Meta.fields, "active_run"]
-
-
-class CommandSerializer(VersionedSerializer):
-    """A command that needs no words."""
-
-
-class RequestChangesSerializer(CommandSerializer):
-    """What to change."""
-
-    changes = serializers.CharField(trim_whitespace=False)
-
-
-class WaitSerializer(serializers.Serializer[object]):
-    """Why a task does not start now."""
-
-    status = serializers.ChoiceField(choices=TaskStatus.choices)
-    reason = serializers.ChoiceField(
-        choices=Reason.choices, allow_null=True, help_text="Null: nothing keeps it, or it does not wait for a start."
-    )
-    detail = serializers.CharField(help_text="The same in a sentence.")
-    waits_until = serializers.DateTimeField(allow_null=True, help_text="Set where it waits for time alone.")
 
 
 # Select `task`.
