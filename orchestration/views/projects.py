@@ -4,12 +4,15 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.views import RowViewSet
 from orchestration.filters import ProjectFilter
 from orchestration.models import Project
+from orchestration.queries import project_graph
+from orchestration.serializers.graphs import ProjectGraphSerializer
 from orchestration.serializers.projects import ProjectChangesSerializer, ProjectSerializer
 from orchestration.services.projects import create_project, update_project
 from security.access import require_all_projects
@@ -25,6 +28,7 @@ class ProjectViewSet(RowViewSet[Project]):
     serializer_class = ProjectSerializer
     filterset_class = ProjectFilter
     project_path = "pk"
+    apart = {"graph": None}
     ordering_fields = ["name", "created_at", "id"]
     ordering = ["name", "id"]
     # Its setup command and checks run in a shell.
@@ -43,3 +47,9 @@ class ProjectViewSet(RowViewSet[Project]):
         project = self.get_object()
         changes = self.changes(project, ProjectChangesSerializer)
         return self.answer(update_project(project, **changes, actor=actor_of(request)))
+
+    @extend_schema(responses=ProjectGraphSerializer)
+    @action(detail=True)
+    def graph(self, request: Request, **_: Any) -> Response:
+        """Show the tasks of the project, what each waits for, and the longest chain of those that are not done."""
+        return Response(ProjectGraphSerializer(project_graph(self.get_object())).data)

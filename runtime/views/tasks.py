@@ -8,8 +8,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from orchestration.queries import task_graph
 from orchestration.serializers.agents import AgentSerializer
-from orchestration.serializers.graphs import BulkResultSerializer, BulkSerializer, draft_of, made
+from orchestration.serializers.graphs import BulkResultSerializer, BulkSerializer, TaskGraphSerializer, draft_of, made
 from orchestration.serializers.projects import ProjectSerializer
 from orchestration.serializers.tasks import TaskChangesSerializer, TaskCreateSerializer
 from orchestration.services.graphs import create_graph
@@ -63,3 +64,9 @@ class TaskViewSet(CommandViewSet):
     def why(self, request: Request, **_: Any) -> Response:
         """Say why the task does not start now."""
         return Response(WaitSerializer(explain(self.get_object())).data)
+
+    @extend_schema(responses=TaskGraphSerializer)
+    @action(detail=True)
+    def graph(self, request: Request, **_: Any) -> Response:
+        """Show what the task waits for and what waits for it, directly or through others, and the chain that keeps it longest."""
+        return Response(TaskGraphSerializer(task_graph(self.get_object())).data)
