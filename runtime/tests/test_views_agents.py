@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from llm import operator_settings
 from orchestration.models import Agent, Project
 from orchestration.tests.clients import Client, error
-from orchestration.tests.factories import make_agent, make_project
+from orchestration.tests.factories import make_agent, make_project, make_task
+from runtime.models import TaskRun
+from runtime.services.finishing import finish_run
+from runtime.tests.factories import ending, running
 from security.roles import Role
 
 pytestmark = pytest.mark.django_db
@@ -161,3 +165,22 @@ def test_a_list_takes_as_many_queries_for_one_as_for_many(client: Client, projec
     for _ in range(3):
         make_agent(project)
     assert client.count_queries("/agents") == before
+
+
+def test_health_says_how_busy_an_agent_is_and_what_failed_last(project: Project) -> None:
+    client = Client(Role.VIEWER)
+    agent = make_agent(project, max_parallel_runs=3)
+    failed = running(make_task(project), agent)
+    finish_run(failed, ending("failed", code="auth"))
+    busy = running(make_task(project), agent)
+    make_task(project, assignee=agent)
+    TaskRun.objects.filter(pk=busy.pk).update(cost_usd="1.5", started_at=timezone.now())
+    told = client.get(f"/agents/{agent.pk}/health").json()
+    assert (told["agent"], told["status"], told["running"], told["max_parallel_runs"]) == (agent.pk, "active", 1, 3)
+    assert (told["queued"], told["waiting"], told["cost_today_usd"]) == (0, 1, "1.500000")
+    assert (told["last_failure"]["run"], told["last_failure"]["error_code"]) == (failed.pk, "auth")
+
+
+def test_an_idle_agent_is_well(project: Project) -> None:
+    told = Client(Role.VIEWER).get(f"/agents/{make_agent(project).pk}/health").json()
+    assert (told["running"], told["waiting"], told["cost_today_usd"], told["last_failure"]) == (0, 0, "0.000000", None)

@@ -4,6 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -12,6 +13,8 @@ from orchestration.filters import AgentFilter
 from orchestration.models import Agent
 from orchestration.serializers.agents import AgentChangesSerializer, AgentSerializer
 from orchestration.serializers.projects import ProjectSerializer
+from runtime.load import with_load
+from runtime.serializers.agents import HealthSerializer
 from runtime.services.staffing import create_agent, update_agent
 from security.identity import actor_of
 from security.roles import Role
@@ -25,6 +28,7 @@ class AgentViewSet(RowViewSet[Agent]):
     serializer_class = AgentSerializer
     filterset_class = AgentFilter
     expandable = {"project": ProjectSerializer}
+    apart = {"health": None}
     ordering_fields = ["name", "created_at", "id"]
     ordering = ["name", "id"]
     # Its tools may hold a shell.
@@ -43,3 +47,10 @@ class AgentViewSet(RowViewSet[Agent]):
         agent = self.get_object()
         changes = self.changes(agent, AgentChangesSerializer)
         return self.answer(update_agent(agent, **changes, actor=actor_of(request)))
+
+    @extend_schema(responses=HealthSerializer)
+    @action(detail=True)
+    def health(self, request: Request, **_: Any) -> Response:
+        """Say whether the agent can work, how busy it is, and what went wrong last."""
+        agent = with_load(self.get_queryset()).get(pk=self.get_object().pk)
+        return Response(HealthSerializer(agent).data)
