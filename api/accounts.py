@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -14,18 +16,32 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
 from api.bodies import StrictSerializer
+from api.examples import shown
 from api.filters import MAX_ID
 from api.queries import refuse_unknown
 from api.views import RowViewSet
 from security.access import projects_of, require_projects
-from security.identity import actor_of, require_within, role_in, token_of
+from security.identity import actor_of, require_revoker, require_until, require_within, role_in, token_of
 from security.models import ApiToken
 from security.roles import SCOPES, Role
 from security.services import create_token, revoke_token
 
 _TEXT_HELP = "The token itself. Shown once, and never in the answer to a request that was sent again."
+_TOKEN = {
+    "id": 5,
+    "user": "ada",
+    "name": "nightly import",
+    "prefix": "bbb_x7Kp",
+    "scopes": ["read", "write"],
+    "project_ids": [1],
+    "created_at": "2026-11-24T09:00:00.123456Z",
+    "expires_at": "2027-02-24T00:00:00Z",
+    "last_used_at": None,
+    "revoked_at": None,
+}
 
 
+@shown(_TOKEN)
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
     """A program's key; the key itself is never shown again."""
 
@@ -52,6 +68,7 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
         read_only_fields = fields
 
 
+@shown(_TOKEN | {"text": "bbb_x7Kp…"})
 class NewTokenSerializer(TokenSerializer):
     """A token, with its text."""
 
@@ -62,6 +79,14 @@ class NewTokenSerializer(TokenSerializer):
         read_only_fields = fields
 
 
+@shown(
+    request={
+        "name": "nightly import",
+        "scopes": ["read", "write"],
+        "project_ids": [1],
+        "expires_at": "2027-02-24T00:00:00Z",
+    }
+)
 class TokenRequestSerializer(StrictSerializer):
     """What a token is to be called, and what it may do."""
 
@@ -74,7 +99,14 @@ class TokenRequestSerializer(StrictSerializer):
         max_length=1000,
         help_text="The only projects it is for; null: all that you may see.",
     )
-    expires_at = serializers.DateTimeField(allow_null=True, required=False, help_text="Null: never.")
+    expires_at = serializers.DateTimeField(
+        allow_null=True, required=False, help_text="Null: never, or with the token that makes it."
+    )
+
+    def validate_expires_at(self, wanted: datetime | None) -> datetime | None:
+        if wanted is not None and wanted <= timezone.now():
+            raise serializers.ValidationError("This time is over. Give one to come, or null.", code="in_the_past")
+        return wanted
 
 
 @extend_schema(tags=["account"])
@@ -101,14 +133,20 @@ class TokenViewSet(RowViewSet[ApiToken]):
         given = self.body(TokenRequestSerializer)
         require_within(request, given["scopes"])
         given["project_ids"] = require_projects(request, given.get("project_ids"))
+        given["expires_at"] = require_until(request, given.get("expires_at"))
         user = User.objects.get(pk=request.user.pk)
         token, text = create_token(user, **given, actor=actor_of(request))
         return Response(TokenSerializer(token).data | {"text": text}, status=status.HTTP_201_CREATED)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, **_: Any) -> Response:
-        """Revoke a token: it stays in the list, and nobody can log in with it any more."""
-        revoke_token(self.get_object(), actor=actor_of(request))
+        """Revoke a token: it stays in the list, and nobody can log in with it any more.
+
+        A token whose scope is not `admin` revokes none but itself.
+        """
+        token = self.get_object()
+        require_revoker(request, token)
+        revoke_token(token, actor=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def kept(self, body: Any) -> Any:
@@ -116,6 +154,7 @@ class TokenViewSet(RowViewSet[ApiToken]):
         return body | {"text": None} if "text" in body else body
 
 
+@shown({"username": "ada", "role": "operator", "token": None, "project_ids": [1, 4]})
 class MeSerializer(serializers.Serializer[Any]):
     """Who is logged in."""
 

@@ -10,11 +10,14 @@ from drf_spectacular.extensions import OpenApiSerializerExtension
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
+from api.examples import shown
+from api.filters import MAX_ID
 from security.access import projects_of, visible
 
 # The largest whole number that both databases keep in a column of ours.
 MAX_WHOLE = 2**31 - 1
 WHOLE = {"max_value": MAX_WHOLE}
+_IDS: serializers.ListField = serializers.ListField(child=serializers.IntegerField())
 _UNKNOWN = ErrorDetail("There is no such field that could be set here.", code="unknown_field")
 
 
@@ -23,6 +26,12 @@ class RowField(serializers.PrimaryKeyRelatedField[Any]):
 
     What is no whole number, such as 1e999, is refused before the database sees it.
     """
+
+    default_error_messages: ClassVar[dict[str, Any]] = {"does_not_exist": "There is none with the id {pk_value}."}
+
+    @classmethod
+    def many_init(cls, *, queryset: QuerySet[Any], **kwargs: Any) -> RowsField:
+        return RowsField(cls(queryset=queryset), **kwargs)
 
     def __init__(self, *, project_path: str = "", **kwargs: Any) -> None:
         self._project_path = project_path
@@ -38,6 +47,25 @@ class RowField(serializers.PrimaryKeyRelatedField[Any]):
         return self._project_path or ("project" if hasattr(model, "project") else "pk")
 
 
+class RowsField(serializers.ManyRelatedField):
+    """The ids of rows, found in one query; each that is none is refused by its place in the list."""
+
+    child_relation: RowField
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        ids = _IDS.run_validation(data)
+        rows: Any = self.child_relation.get_queryset()
+        found = rows.in_bulk({id_ for id_ in ids if 0 < id_ <= MAX_ID})
+        unknown: dict[Any, Any] = {place: self._unknown(id_) for place, id_ in enumerate(ids) if id_ not in found}
+        if unknown:
+            raise serializers.ValidationError(unknown)
+        return [found[id_] for id_ in ids]
+
+    def _unknown(self, id_: int) -> list[ErrorDetail]:
+        message = self.child_relation.error_messages["does_not_exist"]
+        return [ErrorDetail(message.format(pk_value=id_), "does_not_exist")]
+
+
 class StrictSerializer(serializers.Serializer[Any]):
     """A body in which a field that is unknown, or cannot be set, is an error: ignoring it would hide a mistake."""
 
@@ -45,7 +73,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         names = data if isinstance(data, Mapping) else []
-        if refused := {_shown(name): [_UNKNOWN] for name in names if not self._accepts(name)}:
+        if refused := {name: [_UNKNOWN] for name in names if not self._accepts(name)}:
             raise serializers.ValidationError(refused)
         return super().to_internal_value(data)
 
@@ -53,6 +81,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         return name in self.fields and not self.fields[name].read_only
 
 
+@shown(request={"expected_version": 4})
 class VersionedSerializer(StrictSerializer):
     """A body that may say which version of the row it was made for."""
 
@@ -83,8 +112,3 @@ def validated(
     body = serializer(data=data, partial=partial, context=context or {})
     body.is_valid(raise_exception=True)
     return dict(body.validated_data)
-
-
-def _shown(name: str) -> str:
-    """Return a name from outside as an answer may repeat it in a JSON pointer: not too long, and only what UTF-8 holds."""
-    return name[:100].encode(errors="replace").decode().replace("~", "~0").replace("/", "~1")

@@ -1,8 +1,11 @@
 """Commands that may be sent twice: one Idempotency-Key, one effect, one answer.
 
-The answer is stored in the transaction of the effect, so a crash leaves both or neither. A key belongs to a user; it is
-kept for a day (draft-ietf-httpapi-idempotency-key-header: 400 for a key that is none, 409 while the first
-is under way, 422 for a key that was used for something else). SQLite has one writer: there the second request waits for the first.
+The answer is stored in the transaction of the effect, so a crash leaves both or neither. A key belongs to a user and is
+kept for a day (draft-ietf-httpapi-idempotency-key-header: 400 for a key that is none, 409 while the first is under way,
+422 for a key that was used for something else). Only a POST has one: PATCH and DELETE have If-Match.
+
+SQLite has one writer: there the second request waits for the first. PostgreSQL takes the key as an advisory lock before
+every other lock and never waits for it, so no deadlock can come of it.
 """
 
 from __future__ import annotations
@@ -22,8 +25,8 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api import problems, versions
 from security import audit
+from security.access import projects_of
 from security.models import IdempotentCommand
 
 HEADER = "Idempotency-Key"
@@ -31,7 +34,7 @@ REPLAYED = "Idempotency-Replayed"
 KEPT_FOR = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 # Answers that say nothing about the command: another try with the same key may end otherwise.
-_PASSING = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_PASSING = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 # Expired answers are forgotten a few at a time, by those who store new ones.
 _FORGOTTEN_AT_ONCE = 50
 
@@ -73,11 +76,11 @@ def once(request: Request, respond: Callable[[], Response], kept: Callable[[Any]
     try:
         with audit.trail().unit_of_work():
             _lock(command)
-            stored = IdempotentCommand.objects.filter(scope=command.scope, key=command.key).first()
-            if stored is not None and stored.expires_at > timezone.now():
+            stored = _find(command)
+            if stored is not None:
                 return _replay(stored, command)
             response = respond()
-            if not _is_stored(response.status_code):
+            if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status_code in _PASSING:
                 raise NotStored(response)
             _store(command, response, kept)
             return response
@@ -93,9 +96,14 @@ def _command(request: Request) -> IdempotentCommand:
 
 
 def _fingerprint(request: Request) -> str:
-    """Return what is the same for the same command: method, address and what the body says, whatever its spacing."""
-    told = [request.method, request.get_full_path(), request.data]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+    """Return what is the same for the same command: its address, what its body says, whatever the spacing, and for which version.
+
+    Who may see other projects now (with another token, say) has another command: the answer might show too much.
+    """
+    projects = projects_of(request)
+    seen = None if projects is None else sorted(projects)
+    told = [request.get_full_path(), request.data, request.headers.get("If-Match"), seen]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _lock(command: IdempotentCommand) -> None:
@@ -108,29 +116,39 @@ def _lock(command: IdempotentCommand) -> None:
             raise KeyInUse
 
 
+def _find(command: IdempotentCommand) -> IdempotentCommand | None:
+    """Return the stored answer. One that has expired is forgotten here, before there are locks others could wait for."""
+    stored = IdempotentCommand.objects.filter(scope=command.scope, key=command.key).first()
+    if stored is not None and stored.expires_at <= timezone.now():
+        stored.delete()
+        return None
+    return stored
+
+
 def _replay(stored: IdempotentCommand, command: IdempotentCommand) -> Response:
     if stored.fingerprint != command.fingerprint:
         raise KeyReused
-    response = Response(stored.body, status=stored.status_code, headers={REPLAYED: "true"})
-    if stored.status_code >= HTTPStatus.BAD_REQUEST:
-        response.content_type = problems.MEDIA_TYPE
-    elif isinstance(stored.body, dict) and "version" in stored.body:
-        response.headers["ETag"] = versions.etag(stored.body["version"])
-    return response
-
-
-def _is_stored(status: int) -> bool:
-    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING
+    headers = stored.headers | {REPLAYED: "true"}
+    body = json.loads(stored.body) if stored.body else None
+    return Response(body, status=stored.status_code, headers=headers, content_type=headers.get("Content-Type"))
 
 
 def _store(command: IdempotentCommand, response: Response, kept: Callable[[Any], Any]) -> None:
-    now = timezone.now()
-    expired = IdempotentCommand.objects.filter(expires_at__lte=now).order_by("expires_at")
+    _forget_expired()
+    command.status_code, command.expires_at = response.status_code, timezone.now() + KEPT_FOR
+    # Its own Content-Type is no more than a guess before it is rendered.
+    command.headers = {name: value for name, value in response.headers.items() if name != "Content-Type"}
+    if response.content_type:
+        command.headers["Content-Type"] = response.content_type
+    if response.data is not None:
+        # Text, since PostgreSQL's JSON does not keep the order of names.
+        command.body = JSONRenderer().render(kept(response.data)).decode()
+    command.save(force_insert=True)
+
+
+def _forget_expired() -> None:
+    expired = IdempotentCommand.objects.filter(expires_at__lte=timezone.now()).order_by("expires_at")
     if connection.vendor == "postgresql":
         expired = expired.select_for_update(skip_locked=True)
     doomed = list(expired.values_list("pk", flat=True)[:_FORGOTTEN_AT_ONCE])
     IdempotentCommand.objects.filter(pk__in=doomed).delete()
-    IdempotentCommand.objects.filter(scope=command.scope, key=command.key).delete()
-    command.status_code, command.expires_at = response.status_code, now + KEPT_FOR
-    command.body = None if response.data is None else kept(json.loads(JSONRenderer().render(response.data)))
-    command.save(force_insert=True)

@@ -73,6 +73,22 @@ class CursorPage(CursorPagination):
     def get_previous_link(self) -> str | None:
         return self._link(self.rows[0], is_back=True) if self.has_previous else None
 
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        return [
+            _parameter("cursor", "Where the page begins: take the whole address from `next` or `previous`.", "string"),
+            _parameter("limit", "How many rows at most; more than 200 means 200.", "integer", minimum=1),
+        ]
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        address = {"type": ["string", "null"], "format": "uri"}
+        further = "https://bees.example.org/api/v1/…?cursor=WzAsMTJd"
+        properties = {
+            "next": address | {"description": "The page behind this one.", "example": further},
+            "previous": address | {"description": "The page before this one.", "example": None},
+            "results": schema,
+        }
+        return {"type": "object", "properties": properties, "required": list(properties)}
+
     def _rows(self, queryset: QuerySet[Any], position: Position | None, count: int) -> list[Any]:
         is_back = position is not None and position.is_back
         try:
@@ -100,6 +116,10 @@ class CursorPage(CursorPagination):
         text = json.dumps([int(is_back), *values], separators=(",", ":"))
         cursor = base64.urlsafe_b64encode(text.encode()).decode()
         return replace_query_param(self.base_url or "", self.cursor_query_param, cursor)
+
+
+def _parameter(name: str, description: str, type_: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": {"type": type_, **schema}}
 
 
 def _terms(queryset: QuerySet[Any], ordering: Sequence[str]) -> list[Term]:

@@ -1,16 +1,18 @@
-"""How the API reads a body: JSON, of a size and depth that cannot hurt."""
+"""How the API reads a body: JSON in UTF-8, of a size and depth that cannot hurt, in which nothing is said twice."""
 
 from __future__ import annotations
 
-import io
 import json
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
 from rest_framework.parsers import JSONParser
+
+_UTF_8 = {"utf-8", "utf8"}
 
 
 class BodyTooLarge(APIException):
@@ -23,16 +25,51 @@ class BoundedJSONParser(JSONParser):
     """JSON up to DATA_UPLOAD_MAX_MEMORY_SIZE bytes; what nests too deep is malformed."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        _refuse_encoded(media_type or "", parser_context or {})
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         text = stream.read(limit + 1)
         if len(text) > limit:
             raise BodyTooLarge
         try:
-            found = super().parse(io.BytesIO(text), media_type, parser_context)
+            found = json.loads(
+                text.decode(), parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_each_once
+            )
             _refuse_half_characters(text, found)
+        except ValueError as error:
+            raise ParseError(f"JSON parse error - {error}") from None
         except RecursionError:
             raise ParseError("JSON parse error - nested too deep") from None
         return found
+
+
+def _refuse_encoded(media_type: str, context: Mapping[str, Any]) -> None:
+    """Refuse what is not plain UTF-8 (RFC 8259): a charset could also name a compression."""
+    if context.get("encoding", "utf-8").lower() not in _UTF_8:
+        raise UnsupportedMediaType(media_type, "A body is JSON in UTF-8. Send it in no other charset.")
+    request = context.get("request")
+    if request is not None and request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType(media_type, "A body is sent as it is. Leave Content-Encoding out.")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:20]} is out of range")
+    return number
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name given twice, of which one value would be lost."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[:100]!r} is given twice")
+        found[name] = value
+    return found
 
 
 def _refuse_half_characters(text: bytes, found: Any) -> None:
@@ -42,4 +79,4 @@ def _refuse_half_characters(text: bytes, found: Any) -> None:
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ParseError("JSON parse error - half a surrogate pair") from None
+        raise ValueError("half a surrogate pair") from None

@@ -1,15 +1,17 @@
-"""What the query of an address may ask: an order, filters, fewer fields, whole rows in place of ids. A name that means nothing is refused."""
+"""What the query of an address may ask: an order, filters, fewer fields, whole rows in place of ids. What means nothing is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import unquote_to_bytes
 
 from django.db.models import QuerySet
 from rest_framework import filters, serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 FIELDS, EXPAND = "fields", "expand"
@@ -25,13 +27,19 @@ class BadQuery(ValidationError):
         super().__init__({name: [ErrorDetail(message, code)]})
 
 
-def refuse_unknown(request: Request, known: Iterable[str]) -> None:
-    """Refuse what would be ignored: a misspelt filter would show everything. Raises BadQuery."""
+def refuse_unknown(request: Request, known: Iterable[str], *, repeatable: Collection[str] = ()) -> None:
+    """Refuse what would be ignored: a misspelt filter would show everything, and of two values one. Raises BadQuery."""
+    try:
+        unquote_to_bytes(request.META.get("QUERY_STRING", "")).decode()
+    except UnicodeDecodeError:
+        raise BadQuery(api_settings.NON_FIELD_ERRORS_KEY, "The query of the address is not UTF-8.") from None
     accepted = sorted(known)
-    for name in request.query_params:
+    for name, values in request.query_params.lists():
         if name not in accepted:
             told = f"There is no such parameter; there are: {', '.join(accepted)}." if accepted else "None is accepted."
-            raise BadQuery(name[:100].encode(errors="replace").decode(), told, "unknown_parameter")
+            raise BadQuery(name, told, "unknown_parameter")
+        if len(values) > 1 and name not in repeatable:
+            raise BadQuery(name, "It is given more than once. Give it once.")
 
 
 class OrderingFilter(filters.OrderingFilter):
@@ -42,42 +50,62 @@ class OrderingFilter(filters.OrderingFilter):
         if given is None:
             return self.get_default_ordering(view)
         terms = [term.strip() for term in given.split(",")]
+        names = [term.removeprefix("-") for term in terms]
         allowed = [name for name, _ in self.get_valid_fields(queryset, view, {"request": request})]
-        if any(term.removeprefix("-") not in allowed for term in terms):
-            raise BadQuery(self.ordering_param, f"Choose from {', '.join(allowed)}, each with or without a minus.")
+        if not set(names).issubset(allowed) or len(set(names)) < len(names):
+            told = f"Choose from {', '.join(allowed)}, each once, with or without a minus."
+            raise BadQuery(self.ordering_param, told)
         return terms
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        names = [f"{sign}{name}" for name in view.ordering_fields for sign in ("", "-")]
+        return [several(self.ordering_param, "By what to order; with a minus: the largest first.", names)]
 
 
 @dataclass(frozen=True)
 class Shape:
     """How rows are shown: with which fields (None: all), and which ids are replaced by what they stand for."""
 
-    fields: frozenset[str] | None
-    expand: tuple[str, ...]
+    fields: frozenset[str] | None = None
+    expand: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, request: Request, names: Iterable[str], expandable: Iterable[str]) -> Self:
-        """Return what a request asks for. Raises BadQuery for a name the row does not have."""
-        fields = _chosen(request, FIELDS, names)
-        return cls(None if fields is None else frozenset(fields), tuple(_chosen(request, EXPAND, expandable) or ()))
+    def of(cls, request: Request, row: Callable[[], Any], expandable: Iterable[str]) -> Self:
+        """Return what a request asks for; `row` makes the serializer of a row. Raises BadQuery for a name it does not have."""
+        query = request.query_params
+        fields = _chosen(query[FIELDS], FIELDS, row().fields) if FIELDS in query else None
+        expand = _chosen(query[EXPAND], EXPAND, expandable) if EXPAND in query else frozenset()
+        return cls(fields, expand if fields is None else expand & fields)
+
+    def shows(self, field: str) -> bool:
+        return self.fields is None or field in self.fields
 
     def apply(
         self, row: serializers.Serializer[Any], expandable: Mapping[str, type[serializers.Serializer[Any]]]
     ) -> None:
         """Shape a serializer's fields."""
-        for name in list(row.fields):
-            if self.fields is not None and name not in self.fields:
+        for name in list(row.fields.keys()):
+            if not self.shows(name):
                 row.fields.pop(name)
-        for name in set(self.expand) & row.fields.keys():
+        for name in self.expand:
             row.fields[name] = expandable[name](read_only=True)
 
 
-def _chosen(request: Request, parameter: str, names: Iterable[str]) -> list[str] | None:
-    given = request.query_params.get(parameter)
-    if given is None:
-        return None
+def several(name: str, description: str, choices: Iterable[str]) -> dict[str, Any]:
+    """Describe a parameter that holds some of the choices, separated by commas."""
+    return {
+        "name": name,
+        "in": "query",
+        "description": description,
+        "schema": {"type": "array", "items": {"type": "string", "enum": list(choices)}, "minItems": 1},
+        "style": "form",
+        "explode": False,
+    }
+
+
+def _chosen(given: str, parameter: str, names: Iterable[str]) -> frozenset[str]:
     known = list(names)
-    chosen = [name.strip() for name in given.split(",") if name.strip()]
-    if not chosen or any(name not in known for name in chosen):
+    chosen = frozenset(name.strip() for name in given.split(","))
+    if not chosen.issubset(known):
         raise BadQuery(parameter, f"Choose from {', '.join(known)}." if known else "Nothing can be chosen here.")
     return chosen

@@ -1,46 +1,25 @@
-"""The API's description: errors as problem details, and the parameters and headers that many operations share."""
+"""The API's description: what all operations of a kind understand and answer, said in one place."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
-from drf_standardized_errors import openapi
+from drf_spectacular import openapi
+from drf_spectacular.plumbing import ResolvedComponent, get_doc
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 
-from api import idempotency, problems
-from api.views import RowViewSet
+from api import parameters, problems, queries
+from api.parameters import several
+from api.responses import ETAG, HEADERS, REFUSALS, REPLAYED, TRACE, header
+from api.views import Body, RowViewSet
 
-_FIELDS = OpenApiParameter(
-    "fields", OpenApiTypes.STR, description="Only these fields, separated by commas; all others are left out."
-)
-_KEY = OpenApiParameter(
-    idempotency.HEADER,
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description="1 to 255 printable ASCII characters. Sent again with the same body within a day, the request is not "
-    "carried out again: the first answer comes back, with `Idempotency-Replayed: true`.",
-)
-_IF_MATCH = OpenApiParameter(
-    "If-Match",
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description='The ETag that was read, such as `"4"`; if the row has another one now, the answer is 412.',
-)
-_ETAG = OpenApiParameter(
-    "ETag", OpenApiTypes.STR, OpenApiParameter.HEADER, description="The row's `version`, quoted.", response=[200, 201]
-)
-_REPLAYED = OpenApiParameter(
-    idempotency.REPLAYED,
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description="`true` where the answer is the stored one.",
-    response=True,
-)
-# Statuses that only a change can have.
-_OF_CHANGES = {"409", "413"}
+_VERBS = {"retrieve": "get", "partial_update": "update", "destroy": "delete"}
+# How many of the first characters of a docstring say what an operation does, in a list of all operations.
+_TITLE = re.compile(r"[^.:;]+")
 
 
 class FaultSerializer(serializers.Serializer[Any]):
@@ -74,60 +53,122 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 class AutoSchema(openapi.AutoSchema):
-    """Adds to each operation the errors it may answer with, and what all operations of its kind understand."""
+    """Adds what the views do not say one by one: titles, shared parameters, headers, errors."""
 
-    def get_override_parameters(self) -> list[Any]:
+    def get_operation_id(self) -> str:
+        """Return `tasks_pause`, not `tasks_pause_create`."""
+        noun, action = self._tokenize_path()[0], getattr(self.view, "action", None)
+        return noun if action is None else f"{noun}_{_VERBS.get(action, action)}"
+
+    def get_summary(self) -> str:
+        """Return what an operation does, in a few words."""
+        action = getattr(self.view, "action", "")
+        if action in ("list", "retrieve"):
+            meta = self.view.queryset.model._meta
+            return f"List {meta.verbose_name_plural}" if action == "list" else f"Show one {meta.verbose_name}"
+        doc = get_doc(getattr(self.view, action or self.method.lower()))
+        return _TITLE.match(" ".join(doc.split()))[0]  # type: ignore[index]  # a test wants every operation to say it
+
+    def get_operation(self, *args: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args)
+        if operation is not None and (shared := list(self._shared_parameters())):
+            operation["parameters"] = [*shared, *operation.get("parameters", [])]
+        return operation
+
+    def _shared_parameters(self) -> Iterable[dict[str, Any]]:
         if not isinstance(self.view, RowViewSet):
-            return []
-        return [*self._shape(), *self._headers()]
-
-    def _shape(self) -> list[OpenApiParameter]:
-        if not self.view.shows_rows():
-            return []
-        expandable = ", ".join(f"`{name}`" for name in self.view.expandable)
-        told = f"Show these whole in place of their ids, separated by commas: {expandable}."
-        return [_FIELDS, *([OpenApiParameter("expand", OpenApiTypes.STR, description=told)] if expandable else [])]
-
-    def _headers(self) -> list[OpenApiParameter]:
-        headers = []
+            return
         if self.method == "POST":
-            headers += [_KEY, _REPLAYED]
+            yield self._component("parameters", "IdempotencyKey", parameters.KEY)
         if self._is_locked():
-            headers += [_IF_MATCH]
+            yield self._component("parameters", "IfMatch", parameters.IF_MATCH)
+        if self.view.shows_rows():
+            yield from self._shape(self.view)
+
+    def _shape(self, view: RowViewSet[Any]) -> Iterable[dict[str, Any]]:
+        row = view.get_serializer_class()()
+        noun = self._get_serializer_name(row, "response")
+        yield self._component(
+            "parameters", f"{noun}Fields", several(queries.FIELDS, parameters.FIELDS, list(row.fields))
+        )
+        if view.expandable:
+            yield self._component(
+                "parameters", f"{noun}Expand", several(queries.EXPAND, parameters.EXPAND, list(view.expandable))
+            )
+
+    def _component(self, kind: str, name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a reference to what is described once."""
+        component = ResolvedComponent(name, kind, schema, object=name)
+        self.registry.register_on_missing(component)
+        reference: dict[str, Any] = component.ref
+        return reference
+
+    def _get_response_headers_for_code(self, status_code: str, direction: str = "response") -> dict[str, Any]:
+        if direction != "response":
+            return {}
+        names = [TRACE]
         if self._shows_one():
-            headers += [_ETAG]
-        return headers
+            names.append(ETAG)
+        if isinstance(self.view, RowViewSet) and self.method == "POST":
+            names.append(REPLAYED)
+        return {name: header(name) for name in names}
+
+    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+        responses: dict[str, Any] = super()._get_response_bodies(direction)
+        for code, response in responses.items():
+            response["description"] = response["description"] or HTTPStatus(int(code)).phrase
+        return responses | {str(int(status)): self._refusal(status) for status in REFUSALS if self._may_be(status)}
+
+    def _refusal(self, status: HTTPStatus) -> dict[str, Any]:
+        for name, described in HEADERS.items():
+            self._component("headers", name, described)
+        self.resolve_serializer(ProblemSerializer, "response")
+        return self._component("responses", REFUSALS[status].name, REFUSALS[status].component(status))
+
+    def _may_be(self, status: HTTPStatus) -> bool:
+        """Tell whether the operation can be refused so."""
+        is_change = self.method not in SAFE_METHODS
+        possible = {
+            HTTPStatus.NOT_FOUND: "{" in self.path,
+            HTTPStatus.CONFLICT: is_change,
+            HTTPStatus.PRECONDITION_FAILED: self._is_locked(),
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: self._reads_body(),
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE: self._reads_body(),
+            HTTPStatus.UNPROCESSABLE_ENTITY: isinstance(self.view, RowViewSet) and self.method == "POST",
+        }
+        return possible.get(status, True)
+
+    def _reads_body(self) -> bool:
+        return self.method in ("POST", "PATCH")
 
     def _is_locked(self) -> bool:
         """Tell whether the operation changes one row that has a version."""
-        return self.method not in SAFE_METHODS and bool(self.view.detail) and self._has_version()
+        return self.method not in SAFE_METHODS and bool(getattr(self.view, "detail", False)) and self._has_version()
 
     def _shows_one(self) -> bool:
         return self._has_version() and self.view.shows_rows() and self.view.action != "list"
 
     def _has_version(self) -> bool:
-        return any(field.name == "version" for field in self.view.queryset.model._meta.fields)
+        rows = getattr(self.view, "queryset", None)
+        return rows is not None and any(field.name == "version" for field in rows.model._meta.fields)
 
-    def _should_add_error_response(self, responses: dict[str, Any], status_code: str) -> bool:
-        if status_code in responses:
-            return False
-        if status_code in _OF_CHANGES:
-            return self.method not in SAFE_METHODS
-        if status_code == "412":
-            return isinstance(self.view, RowViewSet) and self._is_locked()
-        if status_code == "422":
-            return isinstance(self.view, RowViewSet) and self.method == "POST"
-        if status_code == "400":
-            # A parameter that is unknown, a cursor or a limit that is none.
-            return True
-        return bool(super()._should_add_error_response(responses, status_code))
+    def _map_serializer(self, serializer: Any, direction: str, bypass_extensions: bool = False) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_serializer(serializer, direction, bypass_extensions)
+        if direction == "response" and isinstance(serializer, serializers.ModelSerializer):
+            properties = schema["properties"]
+            # A row has all its columns, also those that a request may leave out.
+            schema["required"] = sorted(properties)
+            for name, whole in _expandable(type(serializer)).items():
+                properties[name] = {"oneOf": [properties[name], self.resolve_serializer(whole, direction).ref]}
+        return schema
 
-    def _get_response_for_code(self, serializer: Any, status_code: str, *args: Any, **kwargs: Any) -> Any:
-        response = super()._get_response_for_code(serializer, status_code, *args, **kwargs)
-        if int(status_code) >= 400 and (content := response.get("content")):
-            response["content"] = {problems.MEDIA_TYPE: next(iter(content.values()))}
-        return response
 
-    def _get_error_response_examples(self) -> list[Any]:
-        """Leave the package's examples out: they show its own shape."""
-        return []
+def _expandable(row: type[serializers.BaseSerializer[Any]]) -> Mapping[str, Body]:
+    """Return which ids of a row `?expand=` may replace, wherever the row is described first."""
+    views = [view for view in _all_views(RowViewSet) if getattr(view, "serializer_class", None) is row]
+    return views[0].expandable if views else {}
+
+
+def _all_views(view: type[RowViewSet[Any]]) -> list[type[RowViewSet[Any]]]:
+    below = view.__subclasses__()
+    return [*below, *(further for sub in below for further in _all_views(sub))]

@@ -1,18 +1,19 @@
 """Optimistic locks over HTTP: a row's version is its ETag, and If-Match says which version a change was made for.
 
-RFC 9110, sections 8.8.3 and 13.1.1: the comparison is the strong one, so a weak tag matches nothing.
+RFC 9110, section 13.1.1: the comparison is the strong one, so a weak tag matches nothing. The tag stands for the row as it
+can be changed, not for the bytes of an answer: a task also shows its run, and `?expand=` other rows. So a GET takes no
+If-None-Match.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from rest_framework.request import Request
 
-_TAG = re.compile(r'(W/)?"([^"]*)"')
+_IF_MATCH = "If-Match"
 # No row has this version: the service finds the conflict, and records it like any other.
-NEVER = 0
+_NEVER = 0
 
 
 def etag(version: int) -> str:
@@ -25,24 +26,22 @@ def headers(row: Any) -> dict[str, str]:
     return {"ETag": etag(row.version)} if hasattr(row, "version") else {}
 
 
-def is_conditional(request: Request) -> bool:
-    """Tell whether a change was sent for certain versions only."""
-    return "If-Match" in request.headers
-
-
 def expected(request: Request, row: Any, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the body with the `expected_version` that its If-Match asks for, where it has one."""
-    if not is_conditional(request) or _matches(request.headers["If-Match"], row.version):
+    """Return the body with the `expected_version` that its If-Match stands for. One in the body counts as well."""
+    if request.headers.get(_IF_MATCH, "*").strip() == "*":
         return body
-    return body | {"expected_version": NEVER}
+    if not matches(request, row.version):
+        return body | {"expected_version": _NEVER}
+    # Somebody else may be faster still; the service looks again when it has the lock.
+    return {"expected_version": row.version} | body
 
 
 def guarded(request: Request, row: Any) -> dict[str, Any]:
     """Return the arguments for a change of `row` that has no body."""
-    return expected(request, row, {"expected_version": row.version} if is_conditional(request) else {})
+    return expected(request, row, {})
 
 
-def _matches(header: str, version: int) -> bool:
-    if header.strip() == "*":
-        return True
-    return any(not weak and tag == str(version) for weak, tag in _TAG.findall(header))
+def matches(request: Request, version: int | None) -> bool:
+    """Tell whether a request is for this version, as far as its If-Match says; one without it is for any."""
+    given = request.headers.get(_IF_MATCH, "*").strip()
+    return given == "*" or (version is not None and etag(version) in [tag.strip() for tag in given.split(",")])

@@ -9,7 +9,10 @@ from typing import Any, ClassVar, TypeVar
 
 from django.db import DatabaseError
 from django.db.models import Model, QuerySet
+from django.shortcuts import get_object_or_404
+from django_filters import Filter, MultipleChoiceFilter  # type: ignore[import-untyped]
 from rest_framework import mixins, serializers
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -17,6 +20,7 @@ from rest_framework.viewsets import GenericViewSet
 from api import idempotency, queries, versions
 from api.bodies import validated
 from api.queries import Shape
+from api.rows import write_rows
 from security.access import projects_of, visible
 
 M = TypeVar("M", bound=Model)
@@ -33,19 +37,26 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
     """Where the project of a row is; of several paths, one leads to it."""
     expandable: ClassVar[Mapping[str, Body]] = {}
     """What `?expand=` may put in the place of an id, and how it is shown."""
+    reads: ClassVar[Mapping[str, Callable[[QuerySet[Any]], QuerySet[Any]]]] = {}
+    """What has to be read besides the row itself, by the field that shows it."""
     apart: ClassVar[Mapping[str, Body | None]] = {}
     """Actions whose answers show no rows of this kind, and what their query may hold."""
+    shape = Shape()
+    """How the request wants rows to be shown."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        self._refuse_unknown_parameters(request)
-        if request.method == "POST" and idempotency.HEADER in request.headers:
+        queries.refuse_unknown(request, self._parameters(), repeatable=self._repeatable())
+        if self.shows_rows():
+            # Before anything is carried out: a command must not be answered with a mistake in its query.
+            self.shape = Shape.of(request, self.get_serializer_class(), self.expandable)
+        if request.method == "POST" and self.action and idempotency.HEADER in request.headers:
             self._answer_once()
 
     def get_queryset(self) -> QuerySet[M]:
+        """Return the rows one may see; where they are only read, with all that is shown of them."""
         rows = visible(super().get_queryset(), self.project_path, projects_of(self.request))
-        asked = self.request.query_params.get(queries.EXPAND, "") if self.expandable else ""
-        return rows.select_related(*(self.expandable.keys() & asked.split(","))) if asked else rows
+        return self._with_all_shown(rows) if self.request.method in SAFE_METHODS else rows
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Filters are for lists: a row that is asked for by its id is shown whatever it is."""
@@ -55,7 +66,7 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
         """Return the serializer of rows, with the fields that the query asks for."""
         serializer = super().get_serializer(*args, **kwargs)
         row: Any = getattr(serializer, "child", serializer)
-        Shape.of(self.request, row.fields, self.expandable).apply(row, self.expandable)
+        self.shape.apply(row, self.expandable)
         return serializer
 
     def body(self, serializer: Body, *, partial: bool = False) -> dict[str, Any]:
@@ -66,12 +77,17 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
         """Return the fields to change, with the version they were made for, where the body or If-Match says so."""
         return versions.expected(self.request, row, self.body(serializer, partial=self.request.method == "PATCH"))
 
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        written = write_rows(self.get_serializer_class(), page, self.shape)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data if written is None else written)
+
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return self._show(self.get_object())
 
     def answer(self, row: M, code: int = HTTPStatus.OK) -> Response:
         """Show a row as it is now."""
-        return self._show(self.get_queryset().get(pk=row.pk), code)
+        return self._show(get_object_or_404(self._with_all_shown(self.get_queryset()), pk=row.pk), code)
 
     def _show(self, row: M, code: int = HTTPStatus.OK) -> Response:
         return Response(self.get_serializer(row).data, status=code, headers=versions.headers(row))
@@ -100,17 +116,25 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
                 raise idempotency.NotStored(answer) from raised
             return answer
 
-    def _refuse_unknown_parameters(self, request: Request) -> None:
-        queries.refuse_unknown(request, self._parameters())
+    def _with_all_shown(self, rows: QuerySet[M]) -> QuerySet[M]:
+        for read in dict.fromkeys(read for field, read in self.reads.items() if self.shape.shows(field)):
+            rows = read(rows)
+        return rows.select_related(*self.shape.expand) if self.shape.expand else rows
 
-    def _parameters(self) -> list[str]:
+    def _parameters(self) -> Sequence[str]:
         if self.action in self.apart:
             query = self.apart[self.action]
             return list(query().fields) if query else []
         if self.action == "list":
-            filterset: Any = getattr(self, "filterset_class", None)
-            return [*queries.SHAPE, *queries.PAGE, *(filterset.base_filters if filterset else ())]
+            return [*queries.SHAPE, *queries.PAGE, *self._filters()]
         return list(queries.SHAPE) if self.shows_rows() else []
+
+    def _repeatable(self) -> Sequence[str]:
+        return [name for name, found in self._filters().items() if isinstance(found, MultipleChoiceFilter)]
+
+    def _filters(self) -> Mapping[str, Filter]:
+        filterset: Any = getattr(self, "filterset_class", None)
+        return filterset.base_filters if filterset else {}
 
     def shows_rows(self) -> bool:
         """Tell whether the action answers with rows of this kind."""

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from api.examples import shown
 from events.models import Event
 
+_MOVED = {
+    "id": 42,
+    "at": "2026-11-24T09:06:00.123456+00:00",
+    "type": "task.status.changed",
+    "project_id": 1,
+    "task_id": 7,
+    "run_id": None,
+    "actor": "user:ada",
+    "trace_id": "8b6c0f3e1f2a4d5c9b7a6e5d4c3b2a10",
+    "payload": {"before": "todo", "after": "running", "version": 3, "reason": ""},
+}
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "A task has moved",
-            value={
-                "id": 42,
-                "at": "2026-11-24T09:06:00.123456+00:00",
-                "type": "task.status.changed",
-                "project_id": 1,
-                "task_id": 7,
-                "run_id": None,
-                "actor": "user:ada",
-                "trace_id": "8b6c0f3e1f2a4d5c9b7a6e5d4c3b2a10",
-                "payload": {"before": "todo", "after": "running", "version": 3, "reason": ""},
-            },
-        )
-    ]
-)
+
+@shown(_MOVED)
 class EventSerializer(serializers.ModelSerializer[Event]):
     """One thing that happened. What `payload` holds depends on the type."""
 
@@ -42,6 +37,7 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         return instance.frame()
 
 
+@shown({"cursor": 42})
 class CursorSerializer(serializers.Serializer[Any]):
     """How far the log reaches."""
 

@@ -5,15 +5,41 @@ from typing import get_args
 from rest_framework import serializers
 
 from api.bodies import VersionedSerializer
+from api.examples import shown
 from inbox.models import InboxItem
 from inbox.services import Action
+from inbox.states import Resolution
+
+_QUESTION = {
+    "id": 15,
+    "project": 1,
+    "task": 7,
+    "run": 12,
+    "item_type": "await_user_input",
+    "title": "Which countries do we ship to?",
+    "content": "The table of shipping costs names eight; the form offers all.",
+    "options": ["Only the eight", "All"],
+    "status": "open",
+    "resolution": "",
+    "resolver": "",
+    "resolved_at": None,
+    "user_input": "",
+    "delivered_at": None,
+    "is_read": False,
+    "created_at": "2026-11-24T09:10:00.123456Z",
+    "version": 1,
+}
 
 
+@shown(_QUESTION)
 class ItemSerializer(serializers.ModelSerializer[InboxItem]):
     """What waits for a person, or waited."""
 
     run = serializers.IntegerField(source="run_id", allow_null=True, read_only=True)
     options = serializers.ListField(child=serializers.CharField(), read_only=True, help_text="Answers to choose from.")
+    resolution = serializers.ChoiceField(
+        choices=[("", ""), *Resolution.choices], read_only=True, help_text="How it was closed; empty while it is open."
+    )
 
     class Meta:
         model = InboxItem
@@ -39,6 +65,7 @@ class ItemSerializer(serializers.ModelSerializer[InboxItem]):
         read_only_fields = fields
 
 
+@shown(request={"action": "answer", "user_input": "Only the eight", "expected_version": 1})
 class CloseSerializer(VersionedSerializer):
     """How to close an item."""
 

@@ -5,10 +5,8 @@ from rest_framework.routers import SimpleRouter
 from orchestration.views.comments import CommentViewSet
 from orchestration.views.dependencies import DependencyViewSet
 from orchestration.views.documents import DocumentViewSet
-from orchestration.views.projects import ProjectViewSet
 
 router = SimpleRouter(trailing_slash=False)
-router.register("projects", ProjectViewSet, basename="project")
 router.register("dependencies", DependencyViewSet, basename="dependency")
 router.register("documents", DocumentViewSet, basename="document")
 router.register("comments", CommentViewSet, basename="comment")

@@ -3,10 +3,12 @@ from __future__ import annotations
 from rest_framework.routers import SimpleRouter
 
 from runtime.views.agents import AgentViewSet
+from runtime.views.projects import ProjectViewSet
 from runtime.views.runs import RunViewSet
 from runtime.views.tasks import TaskViewSet
 
 router = SimpleRouter(trailing_slash=False)
+router.register("projects", ProjectViewSet, basename="project")
 router.register("agents", AgentViewSet, basename="agent")
 router.register("tasks", TaskViewSet, basename="task")
 router.register("runs", RunViewSet, basename="run")

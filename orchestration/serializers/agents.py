@@ -3,9 +3,12 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from api.bodies import WHOLE, StrictSerializer, VersionedSerializer
+from api.examples import shown
 from orchestration.models import Agent
+from orchestration.serializers import examples
 
 
+@shown(examples.AGENT, request=examples.NEW_AGENT)
 class AgentSerializer(StrictSerializer, serializers.ModelSerializer[Agent]):
     """Who does the work."""
 
@@ -43,6 +46,7 @@ class AgentSerializer(StrictSerializer, serializers.ModelSerializer[Agent]):
         validators: list[object] = []
 
 
+@shown(request=examples.AGENT_CHANGES)
 class AgentChangesSerializer(AgentSerializer, VersionedSerializer):
     class Meta(AgentSerializer.Meta):
         fields = [*AgentSerializer.Meta.fields, "expected_version"]

@@ -3,10 +3,13 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from api.bodies import StrictSerializer, VersionedSerializer
+from api.examples import shown
 from api.filters import MAX_ID
 from orchestration.models import Comment
+from orchestration.serializers import examples
 
 
+@shown(examples.COMMENT, request=examples.NEW_COMMENT)
 class CommentSerializer(StrictSerializer, serializers.ModelSerializer[Comment]):
     """What somebody says about a task, the diff of a run, or a document."""
 
@@ -26,6 +29,7 @@ class CommentSerializer(StrictSerializer, serializers.ModelSerializer[Comment]):
         extra_kwargs = {"body": {"trim_whitespace": False}}
 
 
+@shown(request=examples.COMMENT_CHANGES)
 class CommentChangesSerializer(VersionedSerializer, serializers.ModelSerializer[Comment]):
     """New words, or another status."""
 

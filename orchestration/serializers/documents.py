@@ -3,9 +3,12 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from api.bodies import StrictSerializer, VersionedSerializer
+from api.examples import shown
 from orchestration.models import Document
+from orchestration.serializers import examples
 
 
+@shown(examples.DOCUMENT, request=examples.NEW_DOCUMENT)
 class DocumentSerializer(StrictSerializer, serializers.ModelSerializer[Document]):
     """A text of the project that agents are given."""
 
@@ -35,6 +38,7 @@ class DocumentSerializer(StrictSerializer, serializers.ModelSerializer[Document]
         validators: list[object] = []
 
 
+@shown(request=examples.DOCUMENT_CHANGES)
 class DocumentChangesSerializer(DocumentSerializer, VersionedSerializer):
     class Meta(DocumentSerializer.Meta):
         fields = [*DocumentSerializer.Meta.fields, "expected_version"]

@@ -6,8 +6,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.bodies import RowField, StrictSerializer
+from api.examples import shown
 from api.filters import MAX_ID
 from orchestration.models import Project, Task
+from orchestration.serializers import examples
 from orchestration.serializers.tasks import TaskFieldsSerializer
 from orchestration.services.graphs import MAX_TASKS, TaskDraft
 from orchestration.states import TaskStatus
@@ -51,6 +53,7 @@ class DraftSerializer(TaskFieldsSerializer):
         fields = ["ref", "depends_on", *(name for name in TaskFieldsSerializer.Meta.fields if name != "project")]
 
 
+@shown(request=examples.BULK)
 class BulkSerializer(StrictSerializer):
     """Many tasks of one project, with what they wait for: all of them are made, or none."""
 
@@ -67,6 +70,7 @@ class MadeSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField()
 
 
+@shown(examples.BULK_RESULT)
 class BulkResultSerializer(serializers.Serializer[Any]):
     """The tasks that were made, in the order of the request."""
 
@@ -109,6 +113,7 @@ class GraphSerializer(serializers.Serializer[Any]):
     is_truncated = serializers.BooleanField(help_text="There are more tasks than are shown.")
 
 
+@shown(examples.PROJECT_GRAPH)
 class ProjectGraphSerializer(GraphSerializer):
     """The graph of a project."""
 
@@ -116,6 +121,7 @@ class ProjectGraphSerializer(GraphSerializer):
     nodes = NodeSerializer(many=True)
 
 
+@shown(examples.TASK_GRAPH)
 class TaskGraphSerializer(GraphSerializer):
     """What a task waits for, and what waits for it; its critical path leads through it."""
 

@@ -3,9 +3,12 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from api.bodies import WHOLE, StrictSerializer, VersionedSerializer
+from api.examples import shown
 from orchestration.models import Project
+from orchestration.serializers import examples
 
 
+@shown(examples.PROJECT, request=examples.NEW_PROJECT)
 class ProjectSerializer(StrictSerializer, serializers.ModelSerializer[Project]):
     """A git repository and its rules."""
 
@@ -46,6 +49,8 @@ class ProjectSerializer(StrictSerializer, serializers.ModelSerializer[Project]):
         }
 
 
+@shown(request=examples.PROJECT_CHANGES)
 class ProjectChangesSerializer(ProjectSerializer, VersionedSerializer):
     class Meta(ProjectSerializer.Meta):
         fields = [*ProjectSerializer.Meta.fields, "expected_version"]
+        read_only_fields: list[str] = []

@@ -3,7 +3,9 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from api.bodies import WHOLE, RowField, StrictSerializer, VersionedSerializer
+from api.examples import shown
 from orchestration.models import Task
+from orchestration.serializers import examples
 
 
 class LimitsSerializer(StrictSerializer):
@@ -46,6 +48,7 @@ class TaskFieldsSerializer(StrictSerializer, serializers.ModelSerializer[Task]):
         extra_kwargs = {"max_attempts": WHOLE | {"min_value": 1}}
 
 
+@shown(request=examples.NEW_TASK)
 class TaskCreateSerializer(TaskFieldsSerializer):
     depends_on = RowField(
         many=True, queryset=Task.objects.all(), required=False, help_text="Tasks that must be done before this one."
@@ -55,18 +58,23 @@ class TaskCreateSerializer(TaskFieldsSerializer):
         fields = [*TaskFieldsSerializer.Meta.fields, "depends_on"]
 
 
-class TaskChangesSerializer(TaskFieldsSerializer, VersionedSerializer):
-    class Meta(TaskFieldsSerializer.Meta):
-        fields = [*TaskFieldsSerializer.Meta.fields, "expected_version"]
+@shown(request=examples.TASK_CHANGES)
+class TaskChangesSerializer(TaskCreateSerializer, VersionedSerializer):
+    is_archived = serializers.BooleanField(
+        required=False, help_text="Only what is done, failed or cancelled goes into the archive."
+    )
+
+    class Meta(TaskCreateSerializer.Meta):
+        fields = [*TaskCreateSerializer.Meta.fields, "is_archived", "expected_version"]
         read_only_fields = ["project"]
 
 
-# Prefetch `dependencies`.
+# Read `depends_on` with the task.
 class TaskSerializer(TaskFieldsSerializer):
     """A task as it is."""
 
     key = serializers.CharField(read_only=True, help_text="Its name in branches, folders and commit messages.")
-    depends_on = serializers.SerializerMethodField()
+    depends_on = serializers.ListField(child=serializers.IntegerField(), read_only=True)
 
     class Meta(TaskFieldsSerializer.Meta):
         fields = [
@@ -85,9 +93,6 @@ class TaskSerializer(TaskFieldsSerializer):
             "updated_at",
             "version",
         ]
-
-    def get_depends_on(self, task: Task) -> list[int]:
-        return sorted(dependency.depends_on_id for dependency in task.dependencies.all())
 
 
 class TaskSummarySerializer(serializers.ModelSerializer[Task]):

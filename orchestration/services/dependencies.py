@@ -63,9 +63,7 @@ def lock_family(task: Task) -> None:
 def release_dependents(task: Task, *, actor: str, trace_id: str | None = None) -> None:
     """Tell the children of a task that is now done. Runs inside the move's transaction, under `lock_family`."""
     children = Task.objects.filter(pk__in=task.dependents.values("task_id"))
-    children.update(
-        unmet_dependencies=F("unmet_dependencies") - 1, version=F("version") + 1, updated_at=timezone.now()
-    )
+    children.update(unmet_dependencies=F("unmet_dependencies") - 1, version=F("version") + 1, updated_at=timezone.now())
     for child in children.only("project_id", "version").order_by("id"):
         _record(child, ["unmet_dependencies"], actor=actor, trace_id=trace_id)
 

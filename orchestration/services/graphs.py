@@ -77,7 +77,8 @@ def _linked(project: Project, drafts: Sequence[TaskDraft]) -> list[_Links]:
     if cycle := find_cycle({place: link.drafts for place, link in enumerate(links)}):
         position = _position(names, drafts[cycle[0]], (cycle * 2)[1])
         raise DependencyCycle(
-            f"These tasks wait for each other: {_spelled(drafts, cycle)}.", field=f"tasks.{cycle[0]}.depends_on.{position}"
+            f"These tasks wait for each other: {_spelled(drafts, cycle)}.",
+            field=f"tasks.{cycle[0]}.depends_on.{position}",
         )
     parents = {place: [link.parent] if isinstance(link.parent, int) else [] for place, link in enumerate(links)}
     if cycle := find_cycle(parents):
@@ -94,7 +95,9 @@ class _Names:
         self.places: dict[str, int] = {}
         for place, draft in enumerate(drafts):
             if draft.ref and self.places.setdefault(draft.ref, place) != place:
-                raise DuplicateRef(f"The ref {draft.ref!r} is used twice. Give each task its own.", field=f"tasks.{place}.ref")
+                raise DuplicateRef(
+                    f"The ref {draft.ref!r} is used twice. Give each task its own.", field=f"tasks.{place}.ref"
+                )
         named = {name for draft in drafts for name in [*draft.depends_on, draft.parent] if isinstance(name, int)}
         ids = [id_ for id_ in named if 0 < id_ <= _MAX_ID]
         self.tasks = Task.objects.filter(project=project).in_bulk(ids)
@@ -161,7 +164,9 @@ def _attach(made: Sequence[Task], links: Sequence[_Links]) -> None:
 def _position(names: _Names, draft: TaskDraft, place: int) -> int:
     """Return which item of `depends_on` means the draft at `place`."""
     return next(
-        position for position, name in enumerate(draft.depends_on) if isinstance(name, str) and names.places[name] == place
+        position
+        for position, name in enumerate(draft.depends_on)
+        if isinstance(name, str) and names.places[name] == place
     )
 
 

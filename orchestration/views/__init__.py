@@ -1,1 +1,1 @@
-"""The API over projects and dependencies. Agents and tasks need what stands above this app: see `runtime.views`."""
+"""The API over dependencies, documents and comments. The rest needs what stands above this app: see `runtime.views`."""

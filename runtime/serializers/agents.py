@@ -5,8 +5,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from api.examples import shown
 from orchestration.states import AgentStatus
 from runtime.load import client_refusal
+from runtime.serializers import examples
 
 
 class FailureSerializer(serializers.Serializer[Any]):
@@ -17,6 +19,7 @@ class FailureSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField(allow_null=True)
 
 
+@shown(examples.HEALTH)
 class HealthSerializer(serializers.Serializer[Any]):
     """Whether an agent can work, how busy it is, and what went wrong last."""
 

@@ -5,11 +5,14 @@ from typing import get_args
 from rest_framework import serializers
 
 from api.bodies import MAX_WHOLE, StrictSerializer
+from api.examples import shown
 from runtime.models import RunLog, TaskRun
+from runtime.serializers import examples
 from runtime.workspace import FileStatus
 
 
 # Select `task`.
+@shown(examples.RUN)
 class RunSerializer(serializers.ModelSerializer[TaskRun]):
     """One attempt at a task."""
 
@@ -71,6 +74,7 @@ class LogLineSerializer(serializers.ModelSerializer[RunLog]):
         read_only_fields = fields
 
 
+@shown(examples.LOG_PAGE)
 class LogPageSerializer(serializers.Serializer[object]):
     """Lines in their order."""
 
@@ -87,6 +91,7 @@ class DiffFileSerializer(serializers.Serializer[object]):
     is_binary = serializers.BooleanField()
 
 
+@shown(examples.DIFF)
 class DiffSerializer(serializers.Serializer[object]):
     """What a run changed."""
 

@@ -5,32 +5,39 @@ from typing import Any
 from rest_framework import serializers
 
 from api.bodies import MAX_WHOLE, RowField, StrictSerializer, VersionedSerializer
+from api.examples import shown
 from api.filters import MAX_ID
 from orchestration.models import Agent, Project
 from orchestration.serializers import tasks
 from orchestration.states import Reason, TaskStatus
+from runtime.serializers import examples
 from runtime.services.broadcasting import MAX_TASKS
 
 
+@shown(examples.TASK)
 class TaskSerializer(tasks.TaskSerializer):
     """A task as it is, with the run under way."""
 
     active_run = serializers.IntegerField(read_only=True, allow_null=True, help_text="The run that has not ended.")
+    subtasks_total = serializers.IntegerField(read_only=True, help_text="Without those that were cancelled.")
+    subtasks_done = serializers.IntegerField(read_only=True)
 
     class Meta(tasks.TaskSerializer.Meta):
-        fields = [*tasks.TaskSerializer.Meta.fields, "active_run"]
+        fields = [*tasks.TaskSerializer.Meta.fields, "active_run", "subtasks_total", "subtasks_done"]
 
 
 class CommandSerializer(VersionedSerializer):
     """A command that needs no words."""
 
 
+@shown(request=examples.CHANGES)
 class RequestChangesSerializer(CommandSerializer):
     """What to change."""
 
     changes = serializers.CharField(trim_whitespace=False)
 
 
+@shown(examples.WAIT)
 class WaitSerializer(serializers.Serializer[object]):
     """Why a task does not start now."""
 
@@ -42,6 +49,7 @@ class WaitSerializer(serializers.Serializer[object]):
     waits_until = serializers.DateTimeField(allow_null=True, help_text="Set where it waits for time alone.")
 
 
+@shown(request=examples.RUN_REQUEST)
 class RunRequestSerializer(CommandSerializer):
     """Start now, as soon as there is room."""
 
@@ -52,6 +60,7 @@ class RunRequestSerializer(CommandSerializer):
     )
 
 
+@shown(request=examples.BROADCAST)
 class BroadcastSerializer(StrictSerializer):
     """Which tasks get the command: those that all selectors given agree on."""
 
@@ -94,6 +103,7 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(allow_null=True)
 
 
+@shown(examples.BROADCAST_RESULT)
 class BroadcastResultSerializer(serializers.Serializer[Any]):
     """What became of one command, task by task."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -10,13 +9,14 @@ from functools import partial
 from typing import Literal
 
 import structlog
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.db.models import Q, QuerySet
 
 from inbox.exceptions import UserInputRequired
 from inbox.services import approve_task, request_changes
 from orchestration.exceptions import DomainError, Invalid, VersionConflict
 from orchestration.models import Agent, Project, Task
+from orchestration.services.locks import give_way
 from orchestration.states import TaskStatus
 from runtime.exceptions import TooMany
 from runtime.models import TaskRun
@@ -37,8 +37,6 @@ COMMANDS: dict[str, Callable[..., Task]] = {
     "approve": approve_task,
     "request-changes": request_changes,
 }
-# On SQLite those who wait for the one writer look for it from time to time: between two transactions they must find it free.
-_GIVE_WAY_S = 0.002
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +102,7 @@ def broadcast(
     results = _left_out(set(ids or ()) - {task.pk for task in tasks}, visible)
     for task in tasks:
         results.append(_give(partial(perform, actor=actor, expected_version=expected.get(task.pk)), task))
-        _give_way()
+        give_way()
     return Broadcast(command=command, results=sorted(results, key=lambda result: result.task))
 
 
@@ -176,9 +174,3 @@ def _give(command: Callable[[Task], Task], task: Task) -> Outcome:
 
 def _outcome(task: Task, outcome: Verdict, *, code: str | None = None, detail: str = "") -> Outcome:
     return Outcome(task=task.pk, outcome=outcome, code=code, detail=detail, status=task.status, version=task.version)
-
-
-def _give_way() -> None:
-    """Let other writers in between two tasks."""
-    if connection.vendor == "sqlite" and not connection.in_atomic_block:
-        time.sleep(_GIVE_WAY_S)

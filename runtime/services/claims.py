@@ -44,8 +44,8 @@ def claim(choices: Iterable[Choice], *, owner: str) -> list[TaskRun]:
         run
         for choice in chosen
         if (task := tasks.get(choice.task_id))
-        and (agent := agents.get(choice.agent_id))
-        and (run := _claim_one(task, choice.run_id, agent, locked, owner=owner))
+        and (chosen_agent := agents.get(choice.agent_id))
+        and (run := _claim_one(task, choice.run_id, chosen_agent, locked, owner=owner))
     ]
     Project.objects.filter(pk__in={run.task.project_id for run in claimed}).update(last_served_at=leases.now())
     return claimed

@@ -44,9 +44,7 @@ def delete_task(task: Task, *, actor: str, expected_version: int | None = None) 
         for comment in present.comments.select_related("task"):
             delete_comment(comment, actor=actor)
         present.delete()
-        events.append(
-            EventType.TASK_DELETED, project_id=task.project_id, task_id=task.pk, actor=actor, id=task.pk
-        )
+        events.append(EventType.TASK_DELETED, project_id=task.project_id, task_id=task.pk, actor=actor, id=task.pk)
 
 
 @events.unit_of_work()

@@ -31,8 +31,10 @@ def move_run(
     if to in FINAL or to == RunStatus.INTERRUPTED:
         settled |= {"owner": "", "lease_until": None}
     moved = rows.update(status=to, version=F("version") + 1, **{**settled, **changes})
-    epoch = run.epoch
+    epoch, task = run.epoch, run.task
     run.refresh_from_db()
+    # To refresh is to forget the task, which the caller goes on working with.
+    run.task = task
     if not moved and (fence or run.epoch != epoch):
         raise StaleRun(None, status=run.status, epoch=run.epoch)
     if not moved:

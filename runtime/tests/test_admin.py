@@ -151,6 +151,7 @@ def test_a_command_to_a_task_that_is_not_there_finds_nothing(admin_client: Clien
     assert admin_client.post(url, CONFIRMED).status_code == 404
 
 
+@pytest.mark.breaks_invariants
 @pytest.mark.parametrize(
     ("status", "offered"),
     [

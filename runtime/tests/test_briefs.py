@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from inbox.services import approve_task
 from orchestration.models import Agent, Project, Task
 from orchestration.services.agents import update_agent
 from orchestration.services.comments import create_comment
 from orchestration.services.documents import create_document
 from orchestration.services.projects import update_project
+from orchestration.services.tasks import move_task
 from orchestration.states import CommentStatus, TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
+from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
 from runtime import briefs
 from runtime.models import TaskRun
 from runtime.services.finishing import finish_run
@@ -67,8 +69,7 @@ def test_a_task_is_told_what_those_before_it_have_done(project: Project, agent: 
     before = make_task(project, title="Mix the paint")
     after = make_task(project, depends_on=[before])
     finish_run(begun(before, agent), ending("finished", message="It is in the bucket."))
-    set_status(before, TaskStatus.DONE)
-    Task.objects.filter(pk=after.pk).update(unmet_dependencies=0)
+    move_task(approve_task(before, actor=ACTOR), TaskStatus.DONE, actor=ACTOR)
     assert "- Mix the paint: It is in the bucket." in briefs.prompt(claimed(after, agent))
 
 

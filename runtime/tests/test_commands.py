@@ -64,6 +64,7 @@ def test_retry_gives_up_the_interrupted_run(task: Task, agent: Agent) -> None:
     assert (Task.objects.get().status, TaskRun.objects.get().status) == (TaskStatus.TODO, RunStatus.CANCELLED)
 
 
+@pytest.mark.breaks_invariants
 @pytest.mark.parametrize(
     ("command", "status"),
     [

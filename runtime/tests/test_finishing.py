@@ -186,8 +186,8 @@ def test_an_answer_in_the_moment_of_parking_is_not_lost(run: TaskRun) -> None:
     )
     inbox.close_item(item, actor=ACTOR, user_input="Blue")
     finish_run(run, ending("parked", message="7"))
-    run.refresh_from_db()
-    assert (run.status, run.prompt) == (RunStatus.QUEUED, "Blue")
+    assert states(run) == (RunStatus.QUEUED, TaskStatus.RUNNING)
+    assert TaskRun.objects.get().prompt == "Blue"
 
 
 def test_resuming_what_never_began_is_refused(task: Task) -> None:

@@ -63,6 +63,7 @@ def delays(run: TaskRun, **fields: object) -> list[float]:
     return [delay for delay in found if delay is not None]
 
 
+@pytest.mark.breaks_invariants
 @pytest.mark.parametrize(("attempt", "longest"), [(1, 10), (2, 20), (3, 25)])
 def test_the_wait_is_anywhere_between_nothing_and_a_step_that_doubles_up_to_its_cap(
     run: TaskRun, attempt: int, longest: float
@@ -80,6 +81,7 @@ def test_it_is_never_shorter_than_the_provider_asked_for(run: TaskRun) -> None:
     assert set(delays(run, code="rate_limited", retry_after_s=500.0)) == {500.0}
 
 
+@pytest.mark.breaks_invariants
 def test_three_attempts_are_made_unless_the_task_says_otherwise(run: TaskRun) -> None:
     third = nth(run, 3)
     assert third.retry_of is not None
@@ -113,6 +115,7 @@ def test_a_task_that_always_fails_ends_after_three_attempts(run: TaskRun, agent:
     ]  # fmt: skip
 
 
+@pytest.mark.breaks_invariants
 def test_a_persons_retry_begins_a_new_row(run: TaskRun, agent: Agent) -> None:
     last = nth(run, 3)
     assert retries.failures_in_a_row(last) == 3

@@ -52,6 +52,7 @@ def test_slots_are_made_with_their_caps(project: Project, agent: Agent, settings
     assert dict(Slot.objects.values_list("key", "cap")) == expected
 
 
+@pytest.mark.breaks_invariants
 def test_all_of_the_slots_are_taken_or_none() -> None:
     with transaction.atomic():
         locked = slots.lock({"a": 1, "b": 0})
@@ -60,6 +61,7 @@ def test_all_of_the_slots_are_taken_or_none() -> None:
     assert running() == {"a": 1, "b": 0}
 
 
+@pytest.mark.breaks_invariants
 def test_a_slot_is_full_within_the_transaction_that_filled_it() -> None:
     with transaction.atomic():
         locked = slots.lock({"a": 1})
@@ -68,6 +70,7 @@ def test_a_slot_is_full_within_the_transaction_that_filled_it() -> None:
     assert running() == {"a": 1}
 
 
+@pytest.mark.breaks_invariants
 def test_what_is_given_back_can_be_taken_again() -> None:
     with transaction.atomic():
         locked = slots.lock({"a": 1, "b": 2})

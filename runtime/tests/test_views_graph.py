@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.models import Project, Task
-from orchestration.states import TaskStatus
 from orchestration.tests.clients import Client
-from orchestration.tests.factories import make_project, make_task, set_status
+from orchestration.tests.factories import make_done, make_project, make_task
 from security.roles import Role
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +45,7 @@ def test_a_task_shows_what_is_before_and_behind_it(client: Client, chain: list[T
 def test_the_critical_path_leads_from_what_is_not_done_to_the_last(client: Client, chain: list[Task]) -> None:
     first, second, third, _ = chain
     assert client.get(f"/tasks/{second.pk}/graph").json()["critical_path"] == [first.pk, second.pk, third.pk]
-    set_status(first, TaskStatus.DONE)
+    make_done(first)
     assert client.get(f"/tasks/{second.pk}/graph").json()["critical_path"] == [second.pk, third.pk]
 
 

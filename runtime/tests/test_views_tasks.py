@@ -15,7 +15,7 @@ from orchestration.models import Agent, Project, Task
 from orchestration.services.dependencies import add_dependency
 from orchestration.states import TaskStatus
 from orchestration.tests.clients import Client, error
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
+from orchestration.tests.factories import ACTOR, make_agent, make_done, make_project, make_task, set_status
 from runtime.services.finishing import finish_run
 from runtime.tests.factories import ending, running
 from security.roles import Role
@@ -107,8 +107,8 @@ def test_a_task_that_would_wait_for_another_project_is_not_created(
         ({"max_attempts": 0}, "min_value", "max_attempts"),
         ({"max_attempts": 10**30}, "max_value", "max_attempts"),
         ({"assignee": 0}, "does_not_exist", "assignee"),
-        ({"depends_on": [0]}, "does_not_exist", "depends_on"),
-        ({"depends_on": [2**70]}, "does_not_exist", "depends_on"),
+        ({"depends_on": [0]}, "does_not_exist", "depends_on.0"),
+        ({"depends_on": [2**70]}, "does_not_exist", "depends_on.0"),
         ({"depends_on": 1}, "not_a_list", "depends_on"),
         ({"due_at": "tomorrow"}, "invalid", "due_at"),
         ({"due_at": "0001-01-01T00:00:00+14:00"}, "overflow", "due_at"),
@@ -116,7 +116,7 @@ def test_a_task_that_would_wait_for_another_project_is_not_created(
         ({"limits": {"turns": 10**30}}, "invalid", "limits"),
         ({"limits": {"usd": 10**400}}, "overflow", "limits.usd"),
         ({"limits": {"usd": "nan"}}, "invalid", "limits.usd"),
-        ({"limits": [1]}, "invalid", "limits.non_field_errors"),
+        ({"limits": [1]}, "invalid", "limits"),
     ],
 )
 def test_bad_values_are_refused_by_name(
@@ -272,7 +272,7 @@ def test_tasks_are_filtered_by_what_blocks_them(client: Client, project: Project
     first, second = make_task(project), make_task(project)
     add_dependency(second, depends_on=first, actor=ACTOR)
     assert client.ids("/tasks", blocked_by=first.pk) == [second.pk]
-    set_status(first, TaskStatus.DONE)
+    make_done(first)
     assert client.ids("/tasks", blocked_by=first.pk) == []
 
 

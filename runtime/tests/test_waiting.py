@@ -107,6 +107,7 @@ def test_a_project_keeps_its_tasks(task: Task, agent: Agent, changes: dict[str, 
     assert claim_all() == []
 
 
+@pytest.mark.breaks_invariants
 def test_a_full_review_keeps_the_others(task: Task, agent: Agent) -> None:
     set_status(make_task(task.project), TaskStatus.REVIEW)
     Project.objects.update(max_in_review=1)
@@ -145,6 +146,7 @@ def test_a_running_task_waits_for_nothing(task: Task, agent: Agent) -> None:
     assert (found.status, found.reason, found.detail) == ("running", None, "An agent works on it.")
 
 
+@pytest.mark.breaks_invariants
 @pytest.mark.parametrize("status", sorted(set(TaskStatus) - {TaskStatus.TODO, TaskStatus.RUNNING}))
 def test_a_task_that_does_not_wait_for_a_start_has_words_but_no_reason(task: Task, status: TaskStatus) -> None:
     found = explain(set_status(task, status))

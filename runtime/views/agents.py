@@ -8,6 +8,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api import versions
 from api.views import RowViewSet
 from orchestration.filters import AgentFilter
 from orchestration.models import Agent
@@ -15,6 +16,7 @@ from orchestration.serializers.agents import AgentChangesSerializer, AgentSerial
 from orchestration.serializers.projects import ProjectSerializer
 from runtime.load import with_load
 from runtime.serializers.agents import HealthSerializer
+from runtime.services.deletion import delete_agent
 from runtime.services.staffing import create_agent, update_agent
 from security.identity import actor_of
 from security.roles import Role
@@ -54,3 +56,10 @@ class AgentViewSet(RowViewSet[Agent]):
         """Say whether the agent can work, how busy it is, and what went wrong last."""
         agent = with_load(self.get_queryset()).get(pk=self.get_object().pk)
         return Response(HealthSerializer(agent).data)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, **_: Any) -> Response:
+        """Delete an agent; one that has runs, or tasks that are not over, is refused: archive it instead."""
+        agent = self.get_object()
+        delete_agent(agent, **versions.guarded(request, agent), actor=actor_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)

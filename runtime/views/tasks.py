@@ -8,6 +8,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api import versions
+from orchestration.models import Task
 from orchestration.queries import task_graph
 from orchestration.serializers.agents import AgentSerializer
 from orchestration.serializers.graphs import BulkResultSerializer, BulkSerializer, TaskGraphSerializer, draft_of, made
@@ -16,8 +18,9 @@ from orchestration.serializers.tasks import TaskChangesSerializer, TaskCreateSer
 from orchestration.services.graphs import create_graph
 from orchestration.services.tasks import create_task, update_task
 from runtime.filters import TaskFilter
-from runtime.queries import task_rows
+from runtime.queries import with_active_run, with_edges, with_subtasks
 from runtime.serializers.tasks import TaskSerializer, WaitSerializer
+from runtime.services.deletion import delete_task
 from runtime.views.commands import CommandViewSet
 from runtime.waiting import explain
 from security.identity import actor_of
@@ -27,10 +30,16 @@ from security.identity import actor_of
 class TaskViewSet(CommandViewSet):
     """What is to be done, and what a person may do about it."""
 
-    queryset = task_rows()
+    queryset = Task.objects.all()
     serializer_class = TaskSerializer
     filterset_class = TaskFilter
     expandable = {"project": ProjectSerializer, "assignee": AgentSerializer}
+    reads = {
+        "active_run": with_active_run,
+        "depends_on": with_edges,
+        "subtasks_done": with_subtasks,
+        "subtasks_total": with_subtasks,
+    }
     apart = {"why": None, "graph": None, "bulk": None, "broadcast": None}
     ordering_fields = ["priority", "due_at", "created_at", "updated_at", "id"]
     ordering = ["priority", "id"]
@@ -70,3 +79,10 @@ class TaskViewSet(CommandViewSet):
     def graph(self, request: Request, **_: Any) -> Response:
         """Show what the task waits for and what waits for it, directly or through others, and the chain that keeps it longest."""
         return Response(TaskGraphSerializer(task_graph(self.get_object())).data)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, **_: Any) -> Response:
+        """Delete a task; one that has runs, subtasks or tasks that wait for it is refused: archive it instead."""
+        task = self.get_object()
+        delete_task(task, **versions.guarded(request, task), actor=actor_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)

@@ -8,6 +8,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api import versions
 from api.views import RowViewSet
 from orchestration.filters import ProjectFilter
 from orchestration.models import Project
@@ -15,6 +16,7 @@ from orchestration.queries import project_graph
 from orchestration.serializers.graphs import ProjectGraphSerializer
 from orchestration.serializers.projects import ProjectChangesSerializer, ProjectSerializer
 from orchestration.services.projects import create_project, update_project
+from runtime.services.deletion import delete_project
 from security.access import require_all_projects
 from security.identity import actor_of
 from security.roles import Role
@@ -53,3 +55,10 @@ class ProjectViewSet(RowViewSet[Project]):
     def graph(self, request: Request, **_: Any) -> Response:
         """Show the tasks of the project, what each waits for, and the longest chain of those that are not done."""
         return Response(ProjectGraphSerializer(project_graph(self.get_object())).data)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, **_: Any) -> Response:
+        """Delete a project with its agents and documents; one that has tasks is refused, archive it instead. The repository stays."""
+        project = self.get_object()
+        delete_project(project, **versions.guarded(request, project), actor=actor_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)

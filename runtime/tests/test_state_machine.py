@@ -1,0 +1,239 @@
+"""Any sequence of commands and of a scheduler's steps: what is accepted is what the model says, and log and tables agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from pytest_django import Settings
+
+from inbox import services as inbox
+from inbox.models import InboxItem
+from inbox.states import ItemType
+from orchestration.exceptions import Conflict, Invalid
+from orchestration.models import Project, Task, TaskDependency
+from orchestration.services.dependencies import add_dependency, remove_dependency
+from orchestration.services.projects import update_project
+from orchestration.states import TaskStatus
+from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from runtime.invariants import differences
+from runtime.models import TaskRun
+from runtime.services.broadcasting import COMMANDS
+from runtime.states import RunStatus
+from runtime.tests.crowd import outcome_of
+from runtime.tests.hands import ENDINGS, Hands
+from runtime.tests.replay import History, TaskState, read_on, untold
+from runtime.tests.starts import own_home
+
+pytestmark = pytest.mark.django_db
+
+_S = TaskStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """What beside its own state decides what may be done to a task."""
+
+    has_process: bool
+    """A scheduler has claimed its run."""
+    has_session: bool
+    """Its run is interrupted and can go on."""
+    has_unmet: bool
+
+
+def after(command: str, task: TaskState, met: Circumstances) -> TaskState | None:
+    """Return where a command leads by the rules of the product, or None where it is refused."""
+    is_in_review = task.status == _S.REVIEW and not task.is_approved
+    is_over = task.status in {_S.FAILED, _S.BLOCKED, _S.CANCELLED}
+    rules: dict[str, tuple[bool, TaskState]] = {
+        "pause": (task.status in {_S.TODO, _S.RUNNING}, replace(task, is_held=True)),
+        "resume": (
+            task.is_held or (task.status == _S.BLOCKED and met.has_session),
+            replace(task, is_held=False) if task.is_held else TaskState(_S.RUNNING),
+        ),
+        "retry": (is_over, TaskState(_S.TODO)),
+        "cancel": (
+            task.status != _S.DONE,
+            replace(task, is_cancel_requested=True) if met.has_process else TaskState(_S.CANCELLED),
+        ),
+        "approve": (is_in_review, replace(task, is_approved=True)),
+        "request-changes": (is_in_review, TaskState(_S.TODO)),
+        "run": ((is_over or task.status == _S.TODO) and not met.has_unmet, TaskState(_S.RUNNING)),
+    }
+    is_accepted, state = rules[command]
+    return state if is_accepted else None
+
+
+@pytest.fixture
+def project(settings: Settings, tmp_path: Path) -> Iterator[Project]:
+    with own_home(settings, tmp_path):
+        project = make_project(tmp_path / "repo", max_parallel_runs=3)
+        make_agent(project, max_parallel_runs=2)
+        make_agent(project, max_parallel_runs=2)
+        yield project
+
+
+class Interventions(RuleBasedStateMachine):
+    """A project with tasks, a person and a scheduler. What happened is read from the event log alone."""
+
+    tasks = Bundle("tasks")
+
+    project: Project
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._atomic = transaction.atomic()
+        self._atomic.__enter__()
+        self.hands = Hands("one", Path(self.project.root_path))
+        self.history = History()
+
+    def teardown(self) -> None:
+        try:
+            assert list(map(str, differences())) == []
+        finally:
+            transaction.set_rollback(True)
+            self._atomic.__exit__(None, None, None)
+
+    @rule(target=tasks)
+    def create(self) -> int:
+        return make_task(self.project).pk
+
+    @rule(target=tasks, parent=tasks)
+    def create_dependent(self, parent: int) -> int:
+        return make_task(self.project, depends_on=[Task.objects.get(pk=parent)]).pk
+
+    @rule(child=tasks, parent=tasks)
+    def depend(self, child: int, parent: int) -> None:
+        try:
+            add_dependency(Task.objects.get(pk=child), depends_on=Task.objects.get(pk=parent), actor=ACTOR)
+        except (Conflict, Invalid):  # a cycle, or it has begun
+            return
+
+    @rule(child=tasks)
+    def depend_no_more(self, child: int) -> None:
+        for dependency in TaskDependency.objects.filter(task=child)[:1]:
+            remove_dependency(dependency, actor=ACTOR)
+
+    @rule(limit=st.integers(1, 3))
+    def claim(self, limit: int) -> None:
+        self.hands.claim(limit)
+
+    @rule(chance=st.randoms(use_true_random=False))
+    def start(self, chance: Random) -> None:
+        self.hands.start(self.hands.pick(RunStatus.QUEUED, chance))
+
+    @rule(chance=st.randoms(use_true_random=False), ending=st.sampled_from(ENDINGS))
+    def finish(self, chance: Random, ending: tuple[str, str]) -> None:
+        self.hands.finish(self.hands.pick(RunStatus.RUNNING, chance), *ending)
+
+    @rule(ending=st.sampled_from(ENDINGS))
+    def work_through(self, ending: tuple[str, str]) -> None:
+        """Claim what can be claimed, start it, and let all of it end in the same way."""
+        self.hands.claim(3)
+        for run in self.hands.runs(RunStatus.QUEUED):
+            self.hands.start(run)
+        for run in self.hands.runs(RunStatus.RUNNING):
+            self.hands.finish(run, *ending)
+
+    @rule()
+    def retry_due(self) -> None:
+        self.hands.promote()
+
+    @rule()
+    def lose_the_start(self) -> None:
+        self.hands.give_back()
+
+    @rule(task=tasks)
+    def answer(self, task: int) -> None:
+        item = InboxItem.objects.open().filter(task=task, item_type=ItemType.AWAIT_USER_INPUT).first()
+        if item is not None:
+            inbox.close_item(item, actor=ACTOR, user_input="Blue")
+        self.hands.deliver()
+
+    @rule()
+    def land(self) -> None:
+        self.hands.land()
+
+    @rule(is_paused=st.booleans())
+    def pause_project(self, is_paused: bool) -> None:
+        self.project.refresh_from_db()
+        update_project(self.project, actor=ACTOR, is_paused=is_paused)
+
+    @rule(task=tasks, command=st.sampled_from(sorted(COMMANDS)))
+    def command(self, task: int, command: str) -> None:
+        """Give a command; the log's past says whether it is accepted, and where it leads."""
+        self._command(task, command)
+
+    @rule(task=tasks, key=st.sampled_from(["one", "two"]))
+    def run_with_key(self, task: int, key: str) -> None:
+        runs = Task.objects.get(pk=task).runs
+        is_known = runs.filter(idempotency_key=f"task-{task}:{key}").exists()
+        before = self._told(task)
+        if is_known:
+            assert self._give(task, "run", idempotency_key=key) == "applied"
+            assert self._told(task) == before
+        else:
+            self._command(task, "run", idempotency_key=key)
+
+    @rule(task=tasks, command=st.sampled_from(sorted(COMMANDS)))
+    def command_with_a_version_of_the_past(self, task: int, command: str) -> None:
+        version, before = Task.objects.get(pk=task).version, self._told(task)
+        assert self._give(task, command, expected_version=version - 1) == "conflict"
+        assert self._told(task) == before
+
+    @invariant()
+    def log_and_tables_agree(self) -> None:
+        assert untold(self.history) == []
+
+    def _command(self, task: int, command: str, **given: Any) -> None:
+        before = self._told(task)
+        expected = after(command, before, self._circumstances(task))
+        outcome = self._give(task, command, **given)
+        assert outcome == ("refused" if expected is None else "applied"), f"{command} of {before}"
+        assert self._told(task) == (expected or before)
+
+    def _give(self, task: int, command: str, **given: Any) -> str:
+        extra = {"changes": "Blue"} if command == "request-changes" else {}
+        return outcome_of(lambda: COMMANDS[command](Task.objects.get(pk=task), actor=ACTOR, **extra, **given))
+
+    def _told(self, task: int) -> TaskState:
+        return read_on(self.history).tasks[task]
+
+    def _circumstances(self, task: int) -> Circumstances:
+        """Say what a command meets; of a claim that begins nothing yet the log does not tell."""
+        parents = TaskDependency.objects.filter(task=task).values_list("depends_on_id", flat=True)
+        runs = [run for run in self.history.runs.values() if run.task_id == task]
+        return Circumstances(
+            has_process=TaskRun.objects.holding_slots().filter(task=task).exists(),
+            has_session=any(run.status == RunStatus.INTERRUPTED for run in runs),
+            has_unmet=any(self._told(parent).status != _S.DONE for parent in parents),
+        )
+
+
+def profile(**chosen: Any) -> settings:
+    """Return how long to look; what is found is printed as a program, and stored nowhere."""
+    quiet: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+    return settings(print_blob=True, **quiet, **chosen)
+
+
+def explore(project: Project, chosen: settings) -> None:
+    machine = type("Interventions", (Interventions,), {"project": project})
+    run_state_machine_as_test(machine, settings=chosen)
+
+
+def test_whatever_the_sequence_the_model_the_log_and_the_tables_agree(project: Project) -> None:
+    explore(project, profile(max_examples=25, stateful_step_count=30, derandomize=True))
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+def test_the_same_holds_for_many_more_and_longer_sequences(project: Project) -> None:
+    explore(project, profile(max_examples=600, stateful_step_count=60))
