@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beebeebrain.tests.cli.program import Bbb
+from orchestration.models import Project
+from orchestration.tests.factories import make_project
+from security.roles import Role
+from security.tests.factories import make_token, make_user
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Bbb:
+    """Somebody who has not logged in."""
+    return Bbb(tmp_path)
+
+
+@pytest.fixture
+def bbb(stranger: Bbb, live_server: Any) -> Bbb:
+    """An administrator, with a token for a real server."""
+    _, text = make_token(make_user(Role.ADMIN, username="ada"))
+    stranger.environment = {"BBB_URL": live_server.url, "BBB_TOKEN": text}
+    return stranger
+
+
+@pytest.fixture
+def project(tmp_path: Path, transactional_db: None) -> Project:
+    return make_project(tmp_path / "repo", name="Hive", slug="hive")
