@@ -9,14 +9,15 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.enums import ActionVariant
 
 from inbox.models import InboxItem
-from inbox.services import OFFERED, Action, close_item
+from inbox.services import OFFERED, Action, close_item, mark_read
 from inbox.states import ItemStatus, ItemType
-from orchestration.admin.service import command_rows
-from security.admin.base import DialogForm, ReadOnlyAdmin, back_to, detail_action, found, labelled, prose
+from orchestration.admin.bulk import command_rows
+from security.admin.base import DialogForm, ReadOnlyAdmin, RelatedFilter, back_to, detail_action, found, labelled
+from security.admin.shown import prose
 from security.admin.words import WordsForm
 
 COLOURS = {ItemStatus.OPEN: "warning", ItemStatus.CLOSED: ""}
@@ -34,22 +35,23 @@ class AnswerForm(WordsForm):
 
 @admin.register(InboxItem)
 class InboxItemAdmin(ReadOnlyAdmin[InboxItem]):
+    project_path = "project"
     list_display = ("id", "title", "item_type", "state", "resolution", "project", "task", "created_at", "resolver")
     list_display_links = ("id", "title")
     list_filter = (
         ("status", ChoicesDropdownFilter),
         ("item_type", ChoicesDropdownFilter),
         ("resolution", ChoicesDropdownFilter),
-        ("project", RelatedDropdownFilter),
+        ("project", RelatedFilter),
+        ("task", RelatedFilter),
         "is_read",
     )
     list_filter_submit = True
     list_select_related = ("project", "task")
     search_fields = ("title", "content", "user_input", "task__title")
-    date_hierarchy = "created_at"
     # What is open stands first: "open" sorts behind "closed".
     ordering = ("-status", "-id")
-    actions = ("approve", "dismiss")
+    actions = ("approve", "dismiss", "read")
     actions_detail = ("request_changes_one", "approve_one", "answer_one", "dismiss_one")
     readonly_fields = ("text", "proposed", "answer", "created_at")
     fieldsets = (
@@ -95,6 +97,10 @@ class InboxItemAdmin(ReadOnlyAdmin[InboxItem]):
     @admin.action(description="Dismiss", permissions=["operate"])
     def dismiss(self, request: HttpRequest, queryset: QuerySet[InboxItem]) -> None:
         command_rows(request, queryset.select_related("task"), partial(close_item, action="dismiss"), "dismissed")
+
+    @admin.action(description="Mark as read", permissions=["operate"])
+    def read(self, request: HttpRequest, queryset: QuerySet[InboxItem]) -> None:
+        command_rows(request, queryset, mark_read, "marked as read")
 
     @detail_action(
         "Approve",

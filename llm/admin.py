@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet, Sum
@@ -11,12 +11,14 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from llm.models import UsageDaily
-from security.admin.base import ReadOnlyAdmin, usd
+from security.admin.base import ReadOnlyAdmin
+from security.admin.shown import usd
 
 
 @admin.register(UsageDaily)
 class UsageDailyAdmin(ReadOnlyAdmin[UsageDaily]):
-    list_display = (
+    project_path = "project_id"
+    list_display: Any = (
         "date",
         "provider",
         "model",
@@ -28,7 +30,7 @@ class UsageDailyAdmin(ReadOnlyAdmin[UsageDaily]):
         "tokens_cached",
         "cost",
     )
-    list_filter = ("provider", "model", "project_id")
+    list_filter: ClassVar[Any] = ("provider", "model")
     search_fields = ("provider", "model")
     date_hierarchy = "date"
     ordering = ("-date",)

@@ -7,6 +7,8 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
+from events.models import Event
+from events.states import EventType
 from inbox.models import InboxItem
 from inbox.services import ask, close_item
 from inbox.states import ItemStatus, ItemType, Resolution
@@ -54,6 +56,15 @@ def test_dismiss_applies_where_it_can_and_says_why_not_elsewhere(task: Task, adm
     assert applied == "1 dismissed."
     assert refused.startswith("About task_completed: ")
     assert InboxItem.objects.get(pk=alert.pk).resolution == Resolution.DISMISSED
+
+
+def test_items_are_marked_as_read(task: Task, admin_client: Client) -> None:
+    item = make_item(task, ItemType.ALERT)
+    assert act(admin_client, "read", item) == ["1 marked as read."]
+    item.refresh_from_db()
+    assert (item.is_read, item.status) == (True, ItemStatus.OPEN)
+    event = Event.objects.get(type=EventType.INBOX_ITEM_UPDATED)
+    assert event.payload == {"id": item.pk, "version": item.version, "fields": ["is_read"]}
 
 
 def test_approve_marks_the_work(task: Task, admin_client: Client) -> None:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from orchestration.admin.access import ApiTokenAdmin, UserAdmin
 from orchestration.admin.agents import AgentAdmin
 from orchestration.admin.documents import CommentAdmin, DocumentAdmin
 from orchestration.admin.projects import ProjectAdmin
 from orchestration.admin.tasks import TaskAdmin
 
-__all__ = ["AgentAdmin", "CommentAdmin", "DocumentAdmin", "ProjectAdmin", "TaskAdmin"]
+__all__ = [
+    "AgentAdmin",
+    "ApiTokenAdmin",
+    "CommentAdmin",
+    "DocumentAdmin",
+    "ProjectAdmin",
+    "TaskAdmin",
+    "UserAdmin",
+]

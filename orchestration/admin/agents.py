@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from orchestration.admin.service import ServiceAdmin
 from orchestration.exceptions import NameTaken
 from orchestration.models import Agent
 from orchestration.services import agents
 from orchestration.states import AgentStatus
-from security.admin.base import labelled, usd
+from security.admin.base import RelatedFilter, labelled
+from security.admin.shown import usd
 from security.roles import Role
 
 COLOURS = {AgentStatus.ACTIVE: "success", AgentStatus.PAUSED: "warning", AgentStatus.ARCHIVED: ""}
@@ -21,18 +22,28 @@ COLOURS = {AgentStatus.ACTIVE: "success", AgentStatus.PAUSED: "warning", AgentSt
 @admin.register(Agent)
 class AgentAdmin(ServiceAdmin[Agent]):
     write_role = Role.ADMIN
-    list_display = ("name", "project", "role", "state", "provider", "model", "max_parallel_runs", "may_cost")
-    list_filter = (("status", ChoicesDropdownFilter), ("project", RelatedDropdownFilter), "provider")
+    project_path = "project"
+    list_display: tuple[str, ...] = (
+        "name",
+        "project",
+        "role",
+        "state",
+        "provider",
+        "model",
+        "max_parallel_runs",
+        "may_cost",
+    )
+    list_filter = (("status", ChoicesDropdownFilter), ("project", RelatedFilter), "provider")
     list_filter_submit = True
     list_select_related = ("project",)
     search_fields = ("name", "role", "project__name")
     ordering = ("project__name", "name")
     autocomplete_fields = ("project",)
     fixed_fields = ("project",)
-    readonly_fields = ("created_at", "version")
+    readonly_fields: ClassVar[tuple[str, ...]] = ("created_at", "version")
     lines_fields = {"enabled_tools": "Names of tools, one a line."}
     fields_at_fault = {NameTaken: "name"}
-    fieldsets = (
+    fieldsets: ClassVar[tuple[Any, ...]] = (
         (None, {"fields": ("project", "name", "role", "status", "persona")}),
         ("Client", {"fields": ("provider", "model", "permission_mode", "enabled_tools")}),
         ("Limits", {"fields": ("max_parallel_runs", "timeout_s", "max_turns", "max_cost_usd")}),

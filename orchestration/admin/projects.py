@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
+from orchestration.admin.bulk import command_rows
+from orchestration.admin.filters import ArchivedFilter
 from orchestration.admin.service import ServiceAdmin
 from orchestration.exceptions import InvalidRepository, SlugTaken
 from orchestration.models import Project
 from orchestration.services import projects
-from security.admin.base import usd
+from security.admin.shown import usd
 from security.roles import Role
 
 
 @admin.register(Project)
 class ProjectAdmin(ServiceAdmin[Project]):
     write_role = Role.ADMIN
+    project_path = "pk"
     list_display = (
         "name",
         "slug",
@@ -27,7 +33,8 @@ class ProjectAdmin(ServiceAdmin[Project]):
         "auto_approve",
         "is_paused",
     )
-    list_filter = ("is_paused", "is_archived", "auto_approve")
+    list_filter = (ArchivedFilter, "is_paused", "auto_approve")
+    list_filter_submit = True
     search_fields = ("name", "slug", "root_path")
     ordering = ("name",)
     prepopulated_fields = {"slug": ("name",)}
@@ -41,6 +48,16 @@ class ProjectAdmin(ServiceAdmin[Project]):
         ("Switches", {"fields": ("auto_approve", "is_paused", "is_archived")}),
         ("State", {"fields": ("last_served_at", "created_at", "version")}),
     )
+
+    actions = ("pause", "resume")
+
+    @admin.action(description="Pause", permissions=["operate"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Project]) -> None:
+        command_rows(request, queryset, partial(projects.update_project, is_paused=True), "paused")
+
+    @admin.action(description="Resume", permissions=["operate"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Project]) -> None:
+        command_rows(request, queryset, partial(projects.update_project, is_paused=False), "resumed")
 
     @admin.display(description="a day", ordering="daily_budget_usd")
     def budget(self, project: Project) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from django import forms
@@ -10,13 +10,14 @@ from django.contrib import messages
 from django.db import IntegrityError
 from django.db.models import Field, Model
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import capfirst
 
-from events import services as events
 from orchestration.admin.fields import LinesField
-from orchestration.exceptions import Conflict, DomainError
+from orchestration.exceptions import Conflict, DomainError, Gone
+from security import audit
 from security.admin.base import PageAdmin
+from security.admin.shown import page_url
 from security.identity import actor_of
 
 M = TypeVar("M", bound=Model)
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     _Form = ModelForm[Any]
 else:
     _Form = ModelForm
-
-# So many refusals are spelled out; the rest are counted.
-_SPELLED_OUT = 10
 
 
 class ServiceForm(_Form):
@@ -59,8 +57,39 @@ class ServiceForm(_Form):
         return {name: value for name, value in self.cleaned_data.items() if name != "expected_version"}
 
 
-class ServiceAdmin(PageAdmin[M]):
-    """A page whose rows are made and changed by services only."""
+class DeletableAdmin(PageAdmin[M]):
+    """A page whose rows a service deletes, or refuses to: what it says then is said on the page of the row."""
+
+    def delete(self, row: M, *, actor: str) -> None:
+        raise NotImplementedError
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._allows(request, self.write_role)
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """Name the rows themselves. What goes with them, and what stands in the way, the service knows."""
+        return [str(row) for row in objs], {str(self.opts.verbose_name_plural): len(objs)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: M) -> None:
+        self.delete(obj, actor=actor_of(request))
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method != "POST":
+            return super().delete_view(request, object_id, extra_context)
+        try:
+            with audit.trail().unit_of_work():
+                return super().delete_view(request, object_id, extra_context)
+        except DomainError as refusal:
+            messages.error(request, str(refusal))
+            return HttpResponseRedirect(page_url(self.model, object_id))
+
+
+class ServiceAdmin(DeletableAdmin[M]):
+    """A page whose rows are made, changed and deleted by services only."""
 
     form = ServiceForm
     fields_at_fault: Mapping[type[DomainError], str] = {}
@@ -108,13 +137,11 @@ class ServiceAdmin(PageAdmin[M]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Save all of a page or nothing of it, and show what was typed again when a service refuses it."""
+        """Show what was typed again when a service refuses it."""
         if request.method != "POST":
             return super().changeform_view(request, object_id, form_url, extra_context)
         try:
-            # Events of everything on the page are written last, as the lock order asks.
-            with events.unit_of_work():
-                return super().changeform_view(request, object_id, form_url, extra_context)
+            return super().changeform_view(request, object_id, form_url, extra_context)
         except DomainError as refusal:
             said = refusal
         except IntegrityError:
@@ -128,7 +155,9 @@ class ServiceAdmin(PageAdmin[M]):
         actor = actor_of(request)
         if change:
             # The form has already written on `obj`; the service compares with what is stored.
-            stored = self.model._default_manager.get(pk=obj.pk)
+            stored = self.model._default_manager.filter(pk=obj.pk).first()
+            if stored is None:
+                raise Gone
             self.update(
                 stored, actor=actor, expected_version=form.cleaned_data.get("expected_version"), **form.changes()
             )
@@ -136,20 +165,3 @@ class ServiceAdmin(PageAdmin[M]):
             obj.pk = self.create(actor=actor, **form.values()).pk
             obj._state.adding = False
         obj.refresh_from_db()
-
-
-def command_rows(request: HttpRequest, rows: Iterable[M], command: Callable[..., object], done: str) -> None:
-    """Give a command about each row, and tell the person how many it was applied to and why others refused it."""
-    actor, applied, refusals = actor_of(request), 0, []
-    for row in rows:
-        try:
-            command(row, actor=actor)
-            applied += 1
-        except DomainError as refusal:
-            refusals.append(f"{row}: {refusal}")
-    if applied:
-        messages.success(request, f"{applied} {done}.")
-    for text in refusals[:_SPELLED_OUT]:
-        messages.warning(request, text)
-    if len(refusals) > _SPELLED_OUT:
-        messages.warning(request, f"{len(refusals) - _SPELLED_OUT} more refused.")

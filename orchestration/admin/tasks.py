@@ -8,15 +8,17 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Field, QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from orchestration.admin.fields import ObjectField
+from orchestration.admin.filters import ArchivedFilter, ViewFilter
 from orchestration.admin.service import ServiceAdmin
 from orchestration.models import Task, TaskDependency
 from orchestration.services import dependencies, tasks
+from orchestration.services.locks import lock_graph
 from orchestration.states import TaskStatus
-from security.admin.base import RowsInline, has_role, labelled
+from security.admin.base import RelatedFilter, RowsInline, has_role, labelled
 from security.identity import actor_of
 from security.roles import Role
 
@@ -65,23 +67,25 @@ class DependencyInline(RowsInline[TaskDependency, Task]):
 
 @admin.register(Task)
 class TaskAdmin(ServiceAdmin[Task]):
+    project_path = "project"
     list_display = ("id", "title", "project", "state", "status_reason", "priority", "assignee", "waits", "updated_at")
     list_display_links = ("id", "title")
     list_filter = (
+        ViewFilter,
         ("status", ChoicesDropdownFilter),
-        ("project", RelatedDropdownFilter),
-        ("assignee", RelatedDropdownFilter),
+        ("project", RelatedFilter),
+        ("assignee", RelatedFilter),
+        ("parent", RelatedFilter),
         ("priority", ChoicesDropdownFilter),
         ("task_type", ChoicesDropdownFilter),
         ("phase", ChoicesDropdownFilter),
         "is_held",
-        "is_archived",
+        ArchivedFilter,
     )
     list_filter_submit = True
     list_select_related = ("project", "assignee")
-    search_fields = ("title", "description")
+    search_fields = ("title", "description", "project__name")
     ordering = ("-id",)
-    date_hierarchy = "created_at"
     autocomplete_fields = ("project", "assignee", "parent")
     fixed_fields = ("project",)
     inlines = (DependencyInline,)
@@ -136,6 +140,8 @@ class TaskAdmin(ServiceAdmin[Task]):
         return tasks.create_task(actor=actor, **values)
 
     def update(self, row: Task, *, actor: str, expected_version: int | None, **changes: Any) -> Task:
+        # The edges on the page are saved after the row, and their lock comes before it.
+        lock_graph(row.project_id)
         return tasks.update_task(row, actor=actor, expected_version=expected_version, **changes)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: Any) -> None:

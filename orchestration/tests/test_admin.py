@@ -4,18 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
 from events.models import Event
 from events.states import EventType
-from orchestration.models import Agent, Document, Project, Task, TaskDependency
+from orchestration.models import Agent, Comment, Document, Project, Task, TaskDependency
+from orchestration.services.comments import create_comment
 from orchestration.services.dependencies import add_dependency
 from orchestration.services.documents import create_document
 from orchestration.services.tasks import update_task
-from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_repository, make_task, set_status
+from orchestration.states import CommentStatus, TaskStatus
+from orchestration.tests.factories import ACTOR, make_agent, make_project, make_repository, make_task
+from security.access import limit_of
+from security.models import ApiToken
+from security.services import limit_access
 
 pytestmark = pytest.mark.django_db
 
@@ -158,15 +162,6 @@ def test_status_is_not_an_input(project: Project, admin_client: Client) -> None:
     assert Task.objects.get().status == TaskStatus.TODO
 
 
-def test_the_task_list_asks_the_database_the_same_for_many(
-    project: Project, admin_client: Client, django_assert_max_num_queries: Any
-) -> None:
-    for _ in range(30):
-        set_status(make_task(project, assignee=make_agent(project)), TaskStatus.RUNNING)
-    with django_assert_max_num_queries(15):
-        admin_client.get(reverse("admin:orchestration_task_changelist"))
-
-
 def test_a_project_is_created_for_its_repository(tmp_path: Path, admin_client: Client) -> None:
     make_repository(tmp_path / "hive")
     url = reverse("admin:orchestration_project_add")
@@ -214,3 +209,72 @@ def test_a_document_path_in_use_is_refused(project: Project, admin_client: Clien
     other = create_document(project, path="B.md", title="B", actor=ACTOR)
     refused(admin_client, change(other), {"path": "A.md", "title": "B", "doc_type": "note", "tags": "", "body": ""})
     assert Document.objects.get(pk=other.pk).path == "B.md"
+
+
+def test_projects_are_paused_and_resumed(project: Project, admin_client: Client) -> None:
+    for action, is_paused in (("pause", True), ("resume", False)):
+        data = {"action": action, "_selected_action": [project.pk]}
+        admin_client.post(reverse("admin:orchestration_project_changelist"), data)
+        assert Project.objects.get().is_paused == is_paused
+
+
+def test_a_document_is_deleted_by_the_service(project: Project, admin_client: Client) -> None:
+    document = create_document(project, path="A.md", title="A", actor=ACTOR)
+    url = reverse("admin:orchestration_document_delete", args=[document.pk])
+    assert admin_client.post(url, {"post": "yes"}).status_code == 302
+    assert not Document.objects.exists()
+    assert Event.objects.filter(type=EventType.DOCUMENT_DELETED).count() == 1
+
+
+def test_a_comment_is_resolved(project: Project, admin_client: Client) -> None:
+    comment = create_comment(body="Why?", author="maya", actor=ACTOR, task=make_task(project))
+    data = {"action": "resolve", "_selected_action": [comment.pk]}
+    admin_client.post(reverse("admin:orchestration_comment_changelist"), data)
+    assert Comment.objects.get().status == CommentStatus.RESOLVED
+    assert Event.objects.filter(type=EventType.COMMENT_UPDATED).count() == 1
+
+
+@pytest.mark.parametrize(("author", "status"), [("operator", 302), ("somebody", 403)])
+def test_an_operator_deletes_only_comments_of_their_own(author: str, status: int, project: Project) -> None:
+    comment = create_comment(body="Why?", author=author, actor=ACTOR, task=make_task(project))
+    operator = Client()
+    user = User.objects.create_user("operator", is_staff=True)
+    user.groups.add(Group.objects.get_or_create(name="operator")[0])
+    operator.force_login(user)
+    url = reverse("admin:orchestration_comment_delete", args=[comment.pk])
+    assert operator.post(url, {"post": "yes"}).status_code == status
+    assert Comment.objects.exists() == (status == 403)
+
+
+def test_a_user_is_limited_to_projects_and_freed_again(project: Project, admin_client: Client) -> None:
+    user = User.objects.create_user("maya")
+    url = reverse("admin:auth_user_change", args=[user.pk])
+    for chosen, limit in (([project.pk], frozenset({project.pk})), ([], None)):
+        assert admin_client.post(url, {"is_active": "on", "projects": chosen}).status_code == 302
+        assert limit_of(User.objects.get(pk=user.pk), None) == limit
+    reasons = [event.payload["reason"] for event in Event.objects.filter(type=EventType.SECURITY_AUDIT_ACCESS)]
+    assert reasons == [f"projects [{project.pk}]", "all projects"]
+
+
+def test_saving_a_limited_user_leaves_the_limit(project: Project, admin_client: Client) -> None:
+    user = User.objects.create_user("maya")
+    limit_access(user, project_ids=[project.pk], actor=ACTOR)
+    url = reverse("admin:auth_user_change", args=[user.pk])
+    assert "checked" in str(admin_client.get(url).context["adminform"].form["projects"])
+    admin_client.post(url, {"is_active": "on", "projects": [project.pk], "first_name": "Maya"})
+    assert limit_of(User.objects.get(pk=user.pk), None) == {project.pk}
+
+
+def test_a_token_is_limited_to_projects(project: Project, admin_user: User, admin_client: Client) -> None:
+    fields = {"user": admin_user.pk, "name": "ci", "scopes": ["read"], "projects": [project.pk]}
+    assert admin_client.post(reverse("admin:security_apitoken_add"), fields).status_code == 302
+    token = ApiToken.objects.get()
+    assert token.project_ids == [project.pk]
+    page = admin_client.get(reverse("admin:security_apitoken_change", args=[token.pk])).content.decode()
+    assert project.name in page
+
+
+def test_a_token_without_a_choice_is_for_every_project(admin_user: User, admin_client: Client) -> None:
+    fields = {"user": admin_user.pk, "name": "ci", "scopes": ["read"]}
+    admin_client.post(reverse("admin:security_apitoken_add"), fields)
+    assert ApiToken.objects.get().project_ids is None

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from runtime.admin.agents import AgentAdmin
 from runtime.admin.capacity import SchedulerInstanceAdmin, SlotAdmin
+from runtime.admin.events import EventAdmin
 from runtime.admin.inbox import InboxItemAdmin
-from runtime.admin.runs import RunLogAdmin, TaskRunAdmin
+from runtime.admin.lines import RunLogAdmin
+from runtime.admin.projects import ProjectAdmin
+from runtime.admin.runs import TaskRunAdmin
 from runtime.admin.tasks import TaskAdmin
+from runtime.admin.usage import UsageDailyAdmin
 
 __all__ = [
     "AgentAdmin",
+    "EventAdmin",
     "InboxItemAdmin",
+    "ProjectAdmin",
     "RunLogAdmin",
     "SchedulerInstanceAdmin",
     "SlotAdmin",
     "TaskAdmin",
     "TaskRunAdmin",
+    "UsageDailyAdmin",
 ]

@@ -1,4 +1,4 @@
-"""Runs and what they said."""
+"""Runs: the facts, what they said, what they changed."""
 
 from __future__ import annotations
 
@@ -7,30 +7,27 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.enums import ActionVariant
-from unfold.paginator import InfinitePaginator
 
-from orchestration.admin.service import command_rows
+from events.models import Event
+from orchestration.admin.bulk import command_rows
 from runtime.admin.diff import shown_diff
-from runtime.admin.log import SHOWN, last_lines, text_of
+from runtime.admin.log import transcript
 from runtime.models import RunLog, TaskRun
 from runtime.services.commands import cancel_run
-from runtime.states import RunStatus
+from runtime.states import ACTIVE, RunStatus
 from security.admin.base import (
     DialogForm,
     ReadOnlyAdmin,
+    RelatedFilter,
     back_to,
     detail_action,
     found,
     labelled,
-    pretty_json,
-    prose,
-    usd,
 )
+from security.admin.shown import changelist_url, prose, took, usd
 
 COLOURS = {
     RunStatus.QUEUED: "",
@@ -41,16 +38,20 @@ COLOURS = {
     RunStatus.FAILED: "danger",
     RunStatus.CANCELLED: "",
 }
+# Attempts at the same task that the page of a run names.
+_SIBLINGS = 50
 
 
 @admin.register(TaskRun)
 class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
+    project_path = "task__project"
     list_display = ("id", "task", "attempt", "state", "agent", "cost", "tokens", "turns", "took", "error_code")
     list_display_links = ("id", "task")
     list_filter = (
         ("status", ChoicesDropdownFilter),
-        ("task__project", RelatedDropdownFilter),
-        ("agent", RelatedDropdownFilter),
+        ("task__project", RelatedFilter),
+        ("task", RelatedFilter),
+        ("agent", RelatedFilter),
     )
     list_filter_submit = True
     list_select_related = ("task", "agent")
@@ -59,12 +60,9 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
     ordering = ("-id",)
     actions = ("cancel",)
     actions_detail = ("cancel_one",)
-    change_form_outer_after_template = "admin/runtime/taskrun/log.html"
-    readonly_fields = ("said", "error", "told", "cost", "cost_cap", "tokens", "cached", "took", "created_at")
+    change_form_outer_before_template = "admin/runtime/taskrun/run.html"
+    readonly_fields = ("told",)
     fieldsets = (
-        (None, {"fields": ("task", ("status", "agent", "attempt"), "said", "error_code", "error")}),
-        ("Use", {"fields": (("cost", "cost_cap", "turns"), ("tokens", "cached", "took"))}),
-        ("When", {"fields": (("created_at", "started_at", "ended_at"), ("next_retry_at", "retry_of"))}),
         (
             "Work",
             {
@@ -76,7 +74,7 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
             "Process",
             {
                 "classes": ("collapse",),
-                "fields": ("epoch", "owner", "lease_until", "host_id", "boot_id", "pid", "run_dir"),
+                "fields": ("owner", "lease_until", "host_id", "boot_id", "pid", "run_dir"),
             },
         ),
         (
@@ -88,17 +86,12 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
         ),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TaskRun]:
+        return super().get_queryset(request).select_related("task__project", "agent")
+
     @labelled("status", COLOURS, ordering="status")
     def state(self, run: TaskRun) -> tuple[str, str]:
         return run.status, run.get_status_display()
-
-    @admin.display(description="summary")
-    def said(self, run: TaskRun) -> SafeString | str:
-        return prose(run.summary)
-
-    @admin.display(description="error")
-    def error(self, run: TaskRun) -> SafeString | str:
-        return prose(run.error_message)
 
     @admin.display(description="told at its next start")
     def told(self, run: TaskRun) -> SafeString | str:
@@ -108,36 +101,29 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
     def cost(self, run: TaskRun) -> str:
         return usd(run.cost_usd, 4)
 
-    @admin.display(description="may cost")
-    def cost_cap(self, run: TaskRun) -> str:
-        return usd(run.cost_cap_usd)
-
     @admin.display(description="tokens in / out", ordering="token_in")
     def tokens(self, run: TaskRun) -> str:
         return f"{run.token_in:,} / {run.token_out:,}"
 
-    @admin.display(description="cache read / write")
-    def cached(self, run: TaskRun) -> str:
-        return f"{run.token_cache_read:,} / {run.token_cache_write:,}"
-
-    @admin.display(description="took", empty_value="-")
-    def took(self, run: TaskRun) -> str | None:
+    @admin.display(description="took")
+    def took(self, run: TaskRun) -> str:
         """From the first start to the end, or to now."""
-        if run.started_at is None:
-            return None
-        seconds = round(((run.ended_at or timezone.now()) - run.started_at).total_seconds())
-        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        return took(run.started_at, run.ended_at)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Offer to cancel what has not ended."""
+        run = self.get_object(request, object_id)
+        is_over = run is None or run.status not in ACTIVE
+        return [] if is_over else super().get_actions_detail(request, object_id)
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         if (run := context.get("original")) is not None:
-            context["log"] = [(line, text_of(line)) for line in last_lines(run)]
-            context["log_shown"] = SHOWN
-            context["diff"] = shown_diff(run)
+            context |= _shown(run, before=request.GET.get("before", ""))
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.action(description="Cancel", permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[TaskRun]) -> None:
-        command_rows(request, queryset.select_related("task"), cancel_run, "cancelled or asked to stop")
+        command_rows(request, queryset, cancel_run, "cancelled or asked to stop")
 
     @detail_action(
         "Cancel",
@@ -152,32 +138,22 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
         return back_to(request, run)
 
 
-@admin.register(RunLog)
-class RunLogAdmin(ReadOnlyAdmin[RunLog]):
-    list_display = ("run", "seq", "time", "kind", "text")
-    list_display_links = ("run", "seq")
-    list_filter = (("run", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))
-    list_filter_submit = True
-    list_select_related = ("run",)
-    ordering = ("-id",)
-    # As with the event log: no end, so no counting and no other order.
-    sortable_by = ()
-    show_facets = admin.ShowFacets.NEVER
-    show_full_result_count = False
-    paginator = InfinitePaginator
-    list_per_page = 100
-    fields = ("run", "seq", "at", "kind", "details")
-    readonly_fields = ("details",)
-
-    @admin.display(description="at")
-    def time(self, line: RunLog) -> SafeString:
-        at = timezone.localtime(line.at)
-        return format_html('<span style="white-space: nowrap">{}</span>', at.strftime("%Y-%m-%d %H:%M:%S"))
-
-    @admin.display(description="text")
-    def text(self, line: RunLog) -> SafeString:
-        return format_html('<span style="overflow-wrap: anywhere">{}</span>', text_of(line)[:200])
-
-    @admin.display(description="body")
-    def details(self, line: RunLog) -> SafeString:
-        return pretty_json(line.body)
+def _shown(run: TaskRun, *, before: str) -> dict[str, Any]:
+    """Return what the templates of the page show beside the fields."""
+    number = int(before) if before.isascii() and before.isdecimal() and len(before) < 10 else None
+    attempts = TaskRun.objects.filter(task=run.task_id).order_by("-attempt")[:_SIBLINGS]
+    return {
+        "run": run,
+        "run_state": (run.get_status_display(), COLOURS[RunStatus(run.status)]),
+        "run_took": took(run.started_at, run.ended_at),
+        "run_cost": usd(run.cost_usd, 4),
+        "run_tokens": f"{run.token_in:,} in, {run.token_out:,} out",
+        "run_cached": f"{run.token_cache_read:,} read, {run.token_cache_write:,} written",
+        "run_cap": usd(run.cost_cap_usd) if run.cost_cap_usd is not None else "",
+        "attempts": [(run_, COLOURS[RunStatus(run_.status)]) for run_ in reversed(attempts)],
+        "log": transcript(run, before=number),
+        "lines_url": changelist_url(RunLog, run__id__exact=run.pk),
+        "events_url": changelist_url(Event, run_id=run.pk),
+        "trace_url": changelist_url(Event, q=run.trace_id),
+        "diff": shown_diff(run),
+    }

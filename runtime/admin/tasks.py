@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 
+from events.models import Event
+from inbox.models import InboxItem
 from inbox.services import approve_task, request_changes
 from orchestration import admin as orchestration
-from orchestration.admin.service import command_rows
-from orchestration.models import Task
+from orchestration.admin.bulk import command_rows
+from orchestration.admin.tasks import COLOURS
+from orchestration.models import Comment, Task
+from orchestration.services.tasks import update_task
 from orchestration.states import TaskStatus
-from runtime.services import commands
+from runtime.admin.runs import COLOURS as RUN_COLOURS
+from runtime.services import commands, deletion
+from runtime.services.running import run_task
+from runtime.states import RunStatus
+from runtime.waiting import explain
 from security.admin.base import DialogForm, back_to, detail_action, found
+from security.admin.shown import changelist_url
 from security.admin.words import WordsForm
 
 _S = TaskStatus
 # What it makes sense to offer; whether it is carried out is for the services to say.
 _OFFERED: dict[str, set[TaskStatus]] = {
+    "run_one": {_S.TODO, _S.FAILED, _S.BLOCKED, _S.CANCELLED},
     "pause_one": {_S.TODO, _S.RUNNING},
     "resume_one": {_S.TODO, _S.RUNNING, _S.BLOCKED},
     "retry_one": {_S.FAILED, _S.BLOCKED, _S.CANCELLED},
@@ -33,6 +41,9 @@ _OFFERED: dict[str, set[TaskStatus]] = {
     "cancel_one": set(_S) - {_S.DONE, _S.CANCELLED},
 }
 
+# Attempts that the page of a task names.
+_ATTEMPTS = 50
+
 # Pausing and approving need the layers above orchestration, which may not import them; so the page is registered
 # once more, here, with what these layers add to it.
 admin.site.unregister(Task)
@@ -40,28 +51,26 @@ admin.site.unregister(Task)
 
 @admin.register(Task)
 class TaskAdmin(orchestration.TaskAdmin):
-    actions = ("pause", "resume", "retry", "cancel", "approve")
+    actions = ("run", "pause", "resume", "retry", "approve", "cancel", "archive", "restore")
     actions_detail = tuple(_OFFERED)
-    readonly_fields = (*orchestration.TaskAdmin.readonly_fields, "attempts", "trail")
-    fieldsets = (*orchestration.TaskAdmin.fieldsets, ("History", {"fields": ("attempts", "trail")}))
+    change_form_outer_before_template = "admin/runtime/task.html"
 
-    @admin.display(description="runs")
-    def attempts(self, task: Task) -> SafeString | str:
-        rows = [
-            (reverse("admin:runtime_taskrun_change", args=[run.pk]), run.attempt, run.get_status_display())
-            for run in task.runs.order_by("attempt")
-        ]
-        return format_html_join(", ", '<a class="text-link" href="{}">attempt {}: {}</a>', rows) or "-"
-
-    @admin.display(description="events")
-    def trail(self, task: Task) -> SafeString | str:
-        url = reverse("admin:events_event_changelist")
-        return format_html('<a class="text-link" href="{}?task_id={}">what happened to this task</a>', url, task.pk)
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        if (task := context.get("original")) is not None:
+            context |= _shown(task)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         offered = super().get_actions_detail(request, object_id)
         task = self.get_object(request, object_id)
         return [action for action in offered if task is not None and _fits(action.action_name, task)]
+
+    def delete(self, row: Task, *, actor: str) -> None:
+        deletion.delete_task(row, actor=actor)
+
+    @admin.action(description="Run next", permissions=["operate"])
+    def run(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        command_rows(request, queryset, run_task, "queued")
 
     @admin.action(description="Pause", permissions=["operate"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -82,6 +91,20 @@ class TaskAdmin(orchestration.TaskAdmin):
     @admin.action(description="Approve", permissions=["operate"])
     def approve(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         command_rows(request, queryset, approve_task, "approved")
+
+    @admin.action(description="Archive", permissions=["operate"])
+    def archive(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        command_rows(request, queryset, partial(update_task, is_archived=True), "archived")
+
+    @admin.action(description="Take out of the archive", permissions=["operate"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        command_rows(request, queryset, partial(update_task, is_archived=False), "taken out of the archive")
+
+    @detail_action(
+        "Run", icon="rocket_launch", title="Run this task next?", text="It starts before all else that waits."
+    )
+    def run_one(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, self.run)
 
     @detail_action("Pause", icon="pause", title="Pause this task?", text="An agent at work stops at a safe point.")
     def pause_one(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
@@ -125,6 +148,20 @@ class TaskAdmin(orchestration.TaskAdmin):
         task = found(self, request, object_id)
         act(request, Task.objects.filter(pk=task.pk))
         return back_to(request, task)
+
+
+def _shown(task: Task) -> dict[str, Any]:
+    """Return what the page says of a task beside its fields."""
+    attempts = task.runs.order_by("-attempt")[:_ATTEMPTS]
+    return {
+        "task": task,
+        "task_state": (task.get_status_display(), COLOURS[TaskStatus(task.status)]),
+        "task_wait": explain(task),
+        "attempts": [(run, RUN_COLOURS[RunStatus(run.status)]) for run in reversed(attempts)],
+        "events_url": changelist_url(Event, task_id=task.pk),
+        "items_url": changelist_url(InboxItem, task__id__exact=task.pk),
+        "comments_url": changelist_url(Comment, task__id__exact=task.pk),
+    }
 
 
 def _fits(action_name: str, task: Task) -> bool:

@@ -1,22 +1,29 @@
 from __future__ import annotations
 
+import re
 import shutil
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
+from django.contrib.messages.storage.fallback import FallbackStorage
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from events.models import Event
+from events.states import EventType
 from inbox.models import InboxItem
+from orchestration.admin.bulk import command_rows
+from orchestration.exceptions import Gone, TaskOpen, VersionConflict
 from orchestration.models import Agent, Comment, Project, Task
-from orchestration.states import TaskStatus
+from orchestration.services.agents import update_agent
+from orchestration.states import AgentStatus, TaskStatus
 from orchestration.tests.factories import git, make_agent, make_project, make_task, set_status
 from runtime.admin.diff import _lines as lines_of
-from runtime.admin.log import SHOWN, text_of
-from runtime.models import RunLog, TaskRun
+from runtime.models import TaskRun
 from runtime.services.finishing import finish_run
 from runtime.states import RunStatus
 from runtime.tests.factories import ending, running
@@ -35,13 +42,6 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def agent(project: Project) -> Agent:
     return make_agent(project, max_parallel_runs=50)
-
-
-def say(run: TaskRun, *texts: str, kind: str = "text") -> None:
-    RunLog.objects.bulk_create(
-        RunLog(run=run, seq=number, at=timezone.now(), kind=kind, body={"text": text})
-        for number, text in enumerate(texts, start=1)
-    )
 
 
 def test_an_agent_with_a_model_nobody_knows_is_refused_at_the_field(project: Project, admin_client: Client) -> None:
@@ -107,9 +107,32 @@ def test_approve_closes_the_review(project: Project, agent: Agent, admin_client:
     assert Task.objects.get().approved_at is not None
 
 
-@pytest.mark.parametrize("name", ["pause", "resume", "retry", "cancel", "approve"])
+def test_run_queues_the_next_attempt(project: Project, agent: Agent, admin_client: Client) -> None:
+    task = make_task(project, not_before=timezone.now() + timedelta(days=1))
+    assert act(admin_client, "run", task) == ["1 queued."]
+    assert TaskRun.objects.get().status == RunStatus.QUEUED
+
+
+def test_what_is_over_is_archived_and_taken_out_again(project: Project, admin_client: Client) -> None:
+    waiting, done = make_task(project, title="New"), set_status(make_task(project), TaskStatus.DONE)
+    assert act(admin_client, "archive", waiting, done) == ["1 archived.", f"New: {refusal_to_archive(waiting)}"]
+    assert Task.objects.get(pk=done.pk).is_archived
+    response = admin_client.post(
+        f"{reverse(TASKS)}?archived=only", {"action": "restore", "_selected_action": [done.pk]}
+    )
+    assert response.status_code == 302
+    assert not Task.objects.get(pk=done.pk).is_archived
+
+
+def refusal_to_archive(task: Task) -> str:
+    return f"Task {task.pk} is todo. {TaskOpen.__doc__}"
+
+
+@pytest.mark.parametrize("name", ["run", "pause", "resume", "retry", "cancel", "approve", "archive"])
 def test_a_refusal_is_reported(name: str, project: Project, admin_client: Client) -> None:
     done = set_status(make_task(project, title="Old"), TaskStatus.DONE)
+    if name == "archive":
+        done = make_task(project, title="Old")
     (message,) = act(admin_client, name, done)
     assert message.startswith("Old: ")
 
@@ -117,6 +140,79 @@ def test_a_refusal_is_reported(name: str, project: Project, admin_client: Client
 def test_many_refusals_are_counted(project: Project, admin_client: Client) -> None:
     done = [set_status(make_task(project), TaskStatus.DONE) for _ in range(12)]
     assert act(admin_client, "pause", *done)[-1] == "2 more refused."
+
+
+def test_a_row_somebody_else_has_changed_meanwhile_is_refused_and_the_others_are_done(
+    project: Project, admin_client: Client
+) -> None:
+    rows = [make_agent(project, name=name) for name in ("First", "Stale", "Gone", "Last")]
+    update_agent(Agent.objects.get(name="Stale"), role="tester", actor="user:owner")
+    Agent.objects.filter(name="Gone").delete()
+    request = admin_client.get(reverse(TASKS)).wsgi_request
+    request._messages = FallbackStorage(request)  # type: ignore[attr-defined]
+    command_rows(request, rows, partial(update_agent, status=AgentStatus.PAUSED), "paused")
+    said = [str(message) for message in get_messages(request)]
+    assert said == ["2 paused.", f"Stale: {VersionConflict.__doc__}", f"Gone: {Gone.__doc__}"]
+
+
+def test_too_many_rows_are_refused_as_a_whole(
+    project: Project, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestration.admin.bulk.MAX_ROWS", 1)
+    (said,) = act(admin_client, "pause", make_task(project), make_task(project))
+    assert said == "2 are selected; one command reaches at most 1. Select fewer."
+    assert not Task.objects.filter(is_held=True).exists()
+
+
+def test_agents_are_paused_and_activated(project: Project, agent: Agent, admin_client: Client) -> None:
+    url = reverse("admin:orchestration_agent_changelist")
+    for action, status in (("pause", AgentStatus.PAUSED), ("activate", AgentStatus.ACTIVE)):
+        admin_client.post(url, {"action": action, "_selected_action": [agent.pk]})
+        agent.refresh_from_db()
+        assert agent.status == status
+
+
+def test_an_agent_is_listed_with_its_load(project: Project, admin_client: Client) -> None:
+    agent = make_agent(project, max_parallel_runs=3)
+    finish_run(running(make_task(project, max_attempts=1), agent), ending("failed", code="overloaded"))
+    running(make_task(project), agent)
+    TaskRun.objects.update(started_at=timezone.now())
+    make_task(project, assignee=agent)
+    make_task(project, assignee=agent)
+    page = admin_client.get(reverse("admin:orchestration_agent_changelist")).content.decode()
+    cells = dict(re.findall(r'<td class="field-(\w+)[^>]*>(.*?)</td>', page, re.DOTALL))
+    shown = {name: " ".join(re.sub(r"<[^>]*>", " ", cell).split()) for name, cell in cells.items()}
+    assert (shown["load"], shown["waiting"], shown["cost"]) == ("1 of 3", "2", "$0.01")
+    assert shown["last_failure"].startswith("overloaded")
+    assert shown["client"] == "noop: ready"
+
+
+def test_a_client_that_is_not_here_is_said(project: Project, agent: Agent, admin_client: Client) -> None:
+    Agent.objects.update(provider="claude_code")
+    page = admin_client.get(reverse("admin:orchestration_agent_changelist")).content.decode()
+    assert "claude_code: not here" in page
+
+
+@pytest.mark.parametrize("model", ["task", "agent", "project"])
+def test_what_is_in_use_is_not_deleted_and_the_page_says_why(
+    model: str, project: Project, agent: Agent, admin_client: Client
+) -> None:
+    run = running(make_task(project), agent)
+    row = {"task": run.task, "agent": agent, "project": project}[model]
+    url = reverse(f"admin:orchestration_{model}_delete", args=[row.pk])
+    page = admin_client.post(url, {"post": "yes"}, follow=True)
+    assert [str(message).split()[:2] for message in page.context["messages"]] == [[model.capitalize(), str(row.pk)]]
+    assert type(row)._default_manager.filter(pk=row.pk).exists()
+
+
+def test_what_nothing_needs_is_deleted_after_a_question(project: Project, admin_client: Client) -> None:
+    task = make_task(project)
+    url = reverse("admin:orchestration_task_delete", args=[task.pk])
+    assert "Are you sure" in admin_client.get(url).content.decode()
+    assert Task.objects.exists()
+    assert admin_client.post(url, {"post": "yes"}).status_code == 302
+    assert not Task.objects.exists()
+    assert Event.objects.filter(type=EventType.TASK_DELETED, actor="user:admin").exists()
 
 
 def command(task: Task, name: str) -> str:
@@ -155,9 +251,9 @@ def test_a_command_to_a_task_that_is_not_there_finds_nothing(admin_client: Clien
 @pytest.mark.parametrize(
     ("status", "offered"),
     [
-        (TaskStatus.TODO, ["Pause", "Cancel"]),
+        (TaskStatus.TODO, ["Run", "Pause", "Cancel"]),
         (TaskStatus.REVIEW, ["Request changes", "Approve", "Cancel"]),
-        (TaskStatus.BLOCKED, ["Resume", "Retry", "Cancel"]),
+        (TaskStatus.BLOCKED, ["Run", "Resume", "Retry", "Cancel"]),
         (TaskStatus.DONE, []),
     ],
 )
@@ -189,44 +285,16 @@ def run_page(client: Client, run: TaskRun) -> str:
     return client.get(reverse("admin:runtime_taskrun_change", args=[run.pk])).content.decode()
 
 
-def test_what_an_agent_said_is_escaped(project: Project, agent: Agent, admin_client: Client) -> None:
-    run = running(make_task(project), agent)
-    say(run, "<script>alert(1)</script>")
-    page = run_page(admin_client, run)
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert "<script>alert(1)" not in page
-    assert "<script>alert(1)" not in admin_client.get(reverse("admin:runtime_runlog_changelist")).content.decode()
+def test_an_ended_run_offers_nothing(project: Project, agent: Agent, admin_client: Client) -> None:
+    finish_run(running(make_task(project), agent), ending("finished"))
+    page = admin_client.get(reverse("admin:runtime_taskrun_change", args=[TaskRun.objects.get().pk]))
+    assert page.context["actions_detail"] == []
 
 
-def test_the_page_of_a_run_shows_the_end_of_its_log(project: Project, agent: Agent, admin_client: Client) -> None:
-    run = running(make_task(project), agent)
-    say(run, *(f"line-{number}-" for number in range(SHOWN + 1)))
-    page = run_page(admin_client, run)
-    assert "line-0-" not in page
-    assert page.index("line-1-") < page.index(f"line-{SHOWN}-")
-
-
-@pytest.mark.parametrize(
-    ("kind", "body", "text"),
-    [
-        ("text", {"text": "Hello"}, "Hello"),
-        ("tool_call", {"id": "1", "name": "Bash", "input": {"command": "ls"}}, 'Bash {"command": "ls"}'),
-        ("system", {"type": "block", "reason": "No key"}, 'block {"reason": "No key"}'),
-        ("system", {"type": "idle"}, "idle"),
-        ("stderr", {"text": "x" * 3000}, "x" * 2000 + "…"),
-    ],
-)
-def test_a_line_reads_as_text(kind: str, body: dict[str, Any], text: str) -> None:
-    assert text_of(RunLog(kind=kind, body=body)) == text
-
-
-def test_the_run_list_asks_the_database_the_same_for_many(
-    project: Project, agent: Agent, admin_client: Client, django_assert_max_num_queries: Any
-) -> None:
-    for _ in range(20):
-        finish_run(running(make_task(project), agent), ending("finished"))
-    with django_assert_max_num_queries(15):
-        admin_client.get(reverse("admin:runtime_taskrun_changelist"))
+def test_the_task_page_says_why_it_does_not_run(project: Project, admin_client: Client) -> None:
+    task = make_task(project)
+    page = admin_client.get(reverse("admin:orchestration_task_change", args=[task.pk])).content.decode()
+    assert "Its project has no agent." in page
 
 
 def test_the_task_page_leads_to_its_runs(project: Project, agent: Agent, admin_client: Client) -> None:

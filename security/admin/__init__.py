@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from security.admin import accounts, commands, tokens
+from security.admin.accounts import GroupAdmin, UserAdmin
+from security.admin.commands import IdempotentCommandAdmin
+from security.admin.tokens import ApiTokenAdmin
 
-__all__ = ["accounts", "commands", "tokens"]
+__all__ = ["ApiTokenAdmin", "GroupAdmin", "IdempotentCommandAdmin", "UserAdmin"]

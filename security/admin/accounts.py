@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import ManyToManyField, QuerySet
 from django.forms import ModelMultipleChoiceField
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from security.accounts import create_user, password_watched, update_user
 from security.admin.base import PageAdmin, ReadOnlyAdmin
+from security.admin.shown import counted_limit
+from security.identity import actor_of
 from security.roles import Role
 
 if TYPE_CHECKING:
@@ -38,18 +41,27 @@ class UserAdmin(_Users, PageAdmin[User]):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "roles", "is_active", "is_staff", "is_superuser", "last_login")
+    list_display = ("username", "email", "roles", "limit", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("groups", "is_active", "is_staff", "is_superuser")
     filter_horizontal = ()
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
         ("Role", {"fields": ("groups", "is_active", "is_staff", "is_superuser")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
+    add_fieldsets: Any = (
+        (None, {"fields": ("username", "usable_password", "password1", "password2")}),
+        ("Role", {"fields": ("groups", "is_staff")}),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return super().get_queryset(request).prefetch_related("groups")
+        return super().get_queryset(request).select_related("access_limit").prefetch_related("groups")
+
+    @admin.display(description="sees")
+    def limit(self, user: User) -> str:
+        limit = getattr(user, "access_limit", None)
+        return counted_limit(limit.project_ids if limit else None)
 
     @admin.display(description="roles")
     def roles(self, user: User) -> str:
@@ -75,6 +87,29 @@ class UserAdmin(_Users, PageAdmin[User]):
         if field is not None:
             field.help_text = ROLES
         return field
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
+        actor = actor_of(request)
+        if change:
+            # The form has already written on `obj`; the service compares with what is stored.
+            self.update(User.objects.get(pk=obj.pk), actor=actor, **_edited(form))
+        else:
+            create_user(obj, groups=form.cleaned_data["groups"], actor=actor)
+
+    def update(self, user: User, *, actor: str, **changes: Any) -> None:
+        """Carry out what was edited."""
+        update_user(user, actor=actor, **changes)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        user = self.get_object(request, id)
+        if request.method != "POST" or user is None:
+            return super().user_change_password(request, id, form_url)
+        with password_watched(user.pk, actor=actor_of(request)):
+            return super().user_change_password(request, id, form_url)
+
+
+def _edited(form: Any) -> dict[str, Any]:
+    return {name: form.cleaned_data[name] for name in form.changed_data}
 
 
 @admin.register(Group)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from security.admin.base import ReadOnlyAdmin, pretty_json
+from security.admin.base import ReadOnlyAdmin
+from security.admin.shown import pretty_json
 from security.models import IdempotentCommand
 from security.roles import Role
 
@@ -22,4 +25,4 @@ class IdempotentCommandAdmin(ReadOnlyAdmin[IdempotentCommand]):
 
     @admin.display(description="answer")
     def answer(self, command: IdempotentCommand) -> SafeString:
-        return pretty_json(command.body)
+        return pretty_json(json.loads(command.body or "null"))

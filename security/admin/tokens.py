@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
-from django.db.models import Field, ForeignKey, QuerySet
-from django.forms import ModelChoiceField
+from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from security.admin.base import DialogForm, ReadOnlyAdmin, back_to, detail_action, found, has_role, labelled
+from security.admin.base import (
+    DialogForm,
+    ReadOnlyAdmin,
+    RelatedFilter,
+    back_to,
+    detail_action,
+    found,
+    has_role,
+    labelled,
+)
+from security.admin.shown import counted_limit
 from security.identity import actor_of
 from security.models import ApiToken
 from security.roles import SCOPES, Role
@@ -23,18 +32,56 @@ from security.services import create_token, revoke_token
 COLOURS = {"valid": "success", "expired": "warning", "revoked": "danger"}
 
 
+class StateFilter(DropdownFilter):  # type: ignore[misc]
+    title = "status"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state, state.capitalize()) for state in COLOURS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> QuerySet[ApiToken]:
+        if self.value() == "valid":
+            return queryset.filter(pk__in=ApiToken.objects.valid())
+        if self.value() == "expired":
+            return queryset.filter(revoked_at__isnull=True, expires_at__lte=timezone.now())
+        return queryset.filter(revoked_at__isnull=False) if self.value() == "revoked" else queryset
+
+
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnlyAdmin[ApiToken]):
     read_role = write_role = Role.ADMIN
-    list_display = ("name", "prefix", "user", "state", "granted", "created_at", "expires_at", "last_used_at")
-    list_filter = ("user",)
+    list_display: Any = (
+        "name",
+        "prefix",
+        "user",
+        "state",
+        "granted",
+        "limit",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+    )
+    list_filter = (StateFilter, ("user", RelatedFilter))
+    list_filter_submit = True
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username")
     ordering = ("-id",)
+    autocomplete_fields = ("user",)
     actions = ("revoke",)
     actions_detail = ("revoke_one",)
-    fields = ("user", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
-    readonly_fields = ("prefix", "created_at", "last_used_at", "revoked_at")
+    fields: ClassVar[tuple[str, ...]] = (
+        "user",
+        "name",
+        "prefix",
+        "scopes",
+        "limit",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    )
+    add_fields: tuple[str, ...] = ("user", "name", "scopes", "expires_at")
+    readonly_fields: ClassVar[tuple[str, ...]] = ("prefix", "limit", "created_at", "last_used_at", "revoked_at")
 
     @labelled("status", COLOURS, ordering="revoked_at")
     def state(self, token: ApiToken) -> tuple[str, str]:
@@ -46,11 +93,19 @@ class ApiTokenAdmin(ReadOnlyAdmin[ApiToken]):
     def granted(self, token: ApiToken) -> str:
         return ", ".join(token.scopes)
 
+    @admin.display(description="sees")
+    def limit(self, token: ApiToken) -> str:
+        return counted_limit(token.project_ids)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return has_role(request, self.write_role)
+        return has_role(request, self.write_role) and self.has_view_permission(request)
 
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
-        return self.fields if obj else ("user", "name", "scopes", "expires_at")
+        return self.fields if obj else self.add_fields
+
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> QuerySet[Any]:
+        """A token is for somebody who may log in."""
+        return super().get_field_queryset(db, db_field, request).filter(is_active=True)
 
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
@@ -60,24 +115,28 @@ class ApiTokenAdmin(ReadOnlyAdmin[ApiToken]):
             return forms.MultipleChoiceField(choices=choices, widget=UnfoldAdminCheckboxSelectMultipleWidget)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
-    def formfield_for_foreignkey(
-        self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
-    ) -> ModelChoiceField[Any] | None:
-        users = User.objects.filter(is_active=True)
-        return super().formfield_for_foreignkey(db_field, request, **{"queryset": users, **kwargs})
-
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: Any) -> None:
-        token, text = create_token(actor=actor_of(request), **form.cleaned_data)
+        token, text = create_token(actor=actor_of(request), **self.values(form.cleaned_data))
         obj.pk = token.pk
         obj._state.adding = False
         obj.refresh_from_db()
         messages.warning(request, f"The token, shown this once: {text}")
 
+    def values(self, cleaned: dict[str, Any]) -> dict[str, Any]:
+        """Return what the service is given."""
+        return cleaned
+
     @admin.action(description="Revoke", permissions=["operate"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        for token in queryset.select_related("user"):
+        tokens = list(queryset.select_related("user"))
+        valid = [token for token in tokens if token.revoked_at is None]
+        for token in valid:
             revoke_token(token, actor=actor_of(request))
-        messages.success(request, f"{len(queryset)} revoked.")
+        if valid:
+            messages.success(request, f"{len(valid)} revoked.")
+        for token in tokens:
+            if token not in valid:
+                messages.warning(request, f"{token}: It is revoked already.")
 
     @detail_action(
         "Revoke",
@@ -90,3 +149,9 @@ class ApiTokenAdmin(ReadOnlyAdmin[ApiToken]):
         token = found(self, request, object_id)
         self.revoke(request, ApiToken.objects.filter(pk=token.pk))
         return back_to(request, token)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Offer to revoke what is not revoked."""
+        token = self.get_object(request, object_id)
+        is_over = token is None or token.revoked_at is not None
+        return [] if is_over else super().get_actions_detail(request, object_id)
