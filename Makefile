@@ -47,6 +47,12 @@ check-format: $(TEST_READY) ## Say what `make format` would change
 bench: $(TEST_READY) ## Measure, one line per figure; ONLY=latency picks one group
 	@$(PY) -m benchmarks $(ONLY)
 
+openapi: $(TEST_READY) ## Write docs/openapi.yaml and docs/errors.md anew, as the code has them
+	@set -e; export BBB_PROFILE=test BBB_HOME=$$(mktemp -d); trap 'rm -rf "$$BBB_HOME"' EXIT; \
+	$(PY) manage.py spectacular --validate --fail-on-warn --file "$$BBB_HOME/openapi.yaml"; \
+	$(PY) manage.py describe_errors > "$$BBB_HOME/errors.md"; \
+	cp "$$BBB_HOME/openapi.yaml" "$$BBB_HOME/errors.md" docs/
+
 ##@ Set up
 setup: $(TEST_READY) ## Only install what `make test` needs
 
@@ -80,5 +86,5 @@ $(TEST_READY): requirements/test.txt $(VENV)/.uv
 	@$(SYNC) requirements/test.txt
 	@touch $@
 
-.PHONY: run demo test test-long lint types imports migrations test-sqlite test-postgres coverage format check-format bench \
+.PHONY: run demo test test-long lint types imports migrations test-sqlite test-postgres coverage format check-format bench openapi \
 	setup lock clean help

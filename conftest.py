@@ -18,3 +18,5 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     isolate(folder, BBB_PROFILE="test")
 django.setup()
+
+pytest_plugins = ["tests.audit", "tests.counts"]

@@ -120,7 +120,7 @@ class TokenViewSet(RowViewSet[ApiToken]):
     write_role = Role.VIEWER
 
     def get_queryset(self) -> QuerySet[ApiToken]:
-        rows = ApiToken.objects.select_related("user")
+        rows = self.queryset.all()
         is_admin = role_in(self.request) == Role.ADMIN and projects_of(self.request) is None
         return rows if is_admin else rows.filter(user_id=self.request.user.pk or 0)
 
@@ -171,9 +171,11 @@ class MeSerializer(serializers.Serializer[Any]):
 class MeView(APIView):
     """The one who asks."""
 
+    http_method_names = ("get", "head")
+
     @extend_schema(tags=["account"], responses=MeSerializer)
     def get(self, request: Request) -> Response:
-        """Say who is logged in, with which role, and which projects there are for them (null: all)."""
+        """Say who is logged in: with which role, and which projects there are for them (null: all)."""
         refuse_unknown(request, [])
         role, projects = role_in(request), projects_of(request)
         told = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model, QuerySet
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
+from rest_framework.utils.html import is_html_input
 
 from api.examples import shown
 from api.filters import MAX_ID
@@ -18,6 +20,14 @@ from security.access import projects_of, visible
 MAX_WHOLE = 2**31 - 1
 WHOLE = {"max_value": MAX_WHOLE}
 _IDS: serializers.ListField = serializers.ListField(child=serializers.IntegerField())
+# What JSON calls a value of such a field; DRF would also read a number written as a text, and the other way round.
+_TYPES: Mapping[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]] = {
+    serializers.BooleanField: (bool,),
+    serializers.IntegerField: (int,),
+    serializers.FloatField: (int, float),
+    serializers.DecimalField: (int, float, str),
+    serializers.CharField: (str,),
+}
 _UNKNOWN = ErrorDetail("There is no such field that could be set here.", code="unknown_field")
 
 
@@ -43,7 +53,9 @@ class RowField(serializers.PrimaryKeyRelatedField[Any]):
         return rows if request is None or rows is None else visible(rows, self._path(rows.model), projects_of(request))
 
     def _path(self, model: type[Model]) -> str:
-        """Return where the project of a row is: most rows have one, and a project is its own."""
+        """Return where the project of a row is: most rows have one, and a project is its own. Any other has to be told."""
+        if not self._project_path and not hasattr(model, "project") and model._meta.model_name != "project":
+            raise ImproperlyConfigured(f"{model.__name__} has no project; say with project_path where it is.")
         return self._project_path or ("project" if hasattr(model, "project") else "pk")
 
 
@@ -67,7 +79,10 @@ class RowsField(serializers.ManyRelatedField):
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """A body in which a field that is unknown, or cannot be set, is an error: ignoring it would hide a mistake."""
+    """A body in which a field that is unknown, or cannot be set, is an error: ignoring it would hide a mistake.
+
+    So is a value of another JSON type. A query, which is all text, is not looked at so closely.
+    """
 
     serializer_related_field: ClassVar[type[serializers.RelatedField[Any, Any, Any]]] = RowField
 
@@ -75,10 +90,33 @@ class StrictSerializer(serializers.Serializer[Any]):
         names = data if isinstance(data, Mapping) else []
         if refused := {name: [_UNKNOWN] for name in names if not self._accepts(name)}:
             raise serializers.ValidationError(refused)
+        typed = [] if is_html_input(data) else names
+        if mistyped := {name: found for name in typed if (found := _mistyped(self.fields[name], data[name]))}:
+            raise serializers.ValidationError(mistyped)
         return super().to_internal_value(data)
 
     def _accepts(self, name: str) -> bool:
         return name in self.fields and not self.fields[name].read_only
+
+
+def _mistyped(field: Any, value: Any) -> Any:
+    """Return what is said of values of another JSON type, in the shape of DRF's errors; None where there are none."""
+    child = getattr(field, "child", None) or getattr(field, "child_relation", None)
+    if child is not None and isinstance(value, list | dict):
+        inner = enumerate(value) if isinstance(value, list) else value.items()
+        return {place: found for place, each in inner if (found := _mistyped(child, each))}
+    types = _types_of(field)
+    if value is None or not types or (isinstance(value, types) and (bool in types or not isinstance(value, bool))):
+        return None
+    return [ErrorDetail(field.error_messages.get("invalid") or "Not a valid value.", "invalid")]
+
+
+def _types_of(field: Any) -> tuple[type, ...]:
+    if isinstance(field, RowField):
+        return (int,)
+    if isinstance(field, serializers.ChoiceField):
+        return tuple({type(choice) for choice in field.choices})
+    return next((types for kind, types in _TYPES.items() if isinstance(field, kind)), ())
 
 
 @shown(request={"expected_version": 4})

@@ -21,10 +21,10 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 from rest_framework.exceptions import APIException
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.renderers import JSONRenderer
 from security import audit
 from security.access import projects_of
 from security.models import IdempotentCommand

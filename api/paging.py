@@ -75,7 +75,12 @@ class CursorPage(CursorPagination):
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         return [
-            _parameter("cursor", "Where the page begins: take the whole address from `next` or `previous`.", "string"),
+            _parameter(
+                "cursor",
+                "Where the page begins: take the whole address from `next` or `previous`.",
+                "string",
+                pattern="^[A-Za-z0-9_-]+=*$",
+            ),
             _parameter("limit", "How many rows at most; more than 200 means 200.", "integer", minimum=1),
         ]
 
@@ -91,13 +96,19 @@ class CursorPage(CursorPagination):
 
     def _rows(self, queryset: QuerySet[Any], position: Position | None, count: int) -> list[Any]:
         is_back = position is not None and position.is_back
+        queryset = queryset.order_by(*(_order(term, is_back=is_back) for term in self.terms))
+        stretches = [Q()] if position is None else _beyond(self.terms, position)
+        rows: list[Any] = []
         try:
-            if position is not None:
-                queryset = queryset.filter(_beyond(self.terms, position))
-            return list(queryset.order_by(*(_order(term, is_back=is_back) for term in self.terms))[:count])
-        except (ValueError, TypeError, ValidationError):
+            # Each in a query of its own, which an index answers however deep the page is; most pages are filled by the first.
+            for stretch in stretches:
+                rows += queryset.filter(stretch)[: count - len(rows)]
+                if len(rows) == count:
+                    break
+        except (ValueError, TypeError, OverflowError, ValidationError):
             # A cursor made up, or one of another order.
             raise _bad_cursor() from None
+        return rows
 
     def _position(self, request: Request) -> Position | None:
         given = request.query_params.get(self.cursor_query_param)
@@ -126,7 +137,8 @@ def _terms(queryset: QuerySet[Any], ordering: Sequence[str]) -> list[Term]:
     terms = [Term(name.lstrip("-"), name.startswith("-"), _is_nullable(queryset.model, name)) for name in ordering]
     if any(term.name in ("id", "pk") for term in terms):
         return terms
-    return [*terms, Term("id", True, False)]
+    # In the direction of the rest, so that an index that ends in the id gives the order.
+    return [*terms, Term("id", terms[-1].is_descending, False)]
 
 
 def _is_nullable(model: type[Model], name: str) -> bool:
@@ -143,16 +155,16 @@ def _order(term: Term, *, is_back: bool) -> OrderBy:
     return F(term.name).desc(**nulls) if is_descending else F(term.name).asc(**nulls)
 
 
-def _beyond(terms: list[Term], position: Position) -> Q:
-    """Return what lies beyond the position: equal in the first fields, beyond it in the next one."""
-    found = Q(pk__in=[])
+def _beyond(terms: list[Term], position: Position) -> list[Q]:
+    """Return what lies beyond the position, the nearest first: what is equal in all fields but the last, in all but two, ..."""
+    found = []
     equal = Q()
     for term, value in zip(terms, position.values, strict=True):
         further = _further(term, value, is_back=position.is_back)
         if further is not None:
-            found |= equal & further
+            found.append(equal & further)
         equal &= Q(**{f"{term.name}__isnull": True}) if value is None else Q(**{term.name: value})
-    return found
+    return found[::-1]
 
 
 def _further(term: Term, value: Any, *, is_back: bool) -> Q | None:

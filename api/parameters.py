@@ -37,7 +37,12 @@ def several(name: str, description: str, choices: Iterable[str]) -> Parameter:
         "name": name,
         "in": "query",
         "description": f"{description} Separated by commas.",
-        "schema": {"type": "array", "items": {"type": "string", "enum": list(choices)}, "minItems": 1},
+        "schema": {
+            "type": "array",
+            "items": {"type": "string", "enum": list(choices)},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
         "style": "form",
         "explode": False,
     }

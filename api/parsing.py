@@ -32,7 +32,7 @@ class BoundedJSONParser(JSONParser):
             raise BodyTooLarge
         try:
             found = json.loads(
-                text.decode(), parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_each_once
+                text.decode(), parse_constant=_refuse_constant, parse_float=_number, object_pairs_hook=_each_once
             )
             _refuse_half_characters(text, found)
         except ValueError as error:
@@ -55,11 +55,12 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _finite(digits: str) -> float:
+def _number(digits: str) -> float:
+    """Return a number that has a point or an exponent; JSON takes 2.0 for the same as 2."""
     number = float(digits)
     if math.isinf(number):
         raise ValueError(f"{digits[:20]} is out of range")
-    return number
+    return int(number) if number.is_integer() else number
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,31 +1,30 @@
-"""The rows of a list, fast: what a serializer shows is worked out once for its class, not for each field of each row.
+"""The rows of a list, fast: read as plain values and shown as a serializer would show them.
 
-A column of the database holds what its type says and is shown as it stands; whatever else a row has is converted by the
-serializer's own field. A serializer with a field that needs more than its value, such as a method, writes its rows itself:
-the same, only slower.
+What that takes is worked out once for each class of serializers. A column holds what its type says, and what is read
+besides was made to be shown: both are shown as they stand; other values are converted by the serializer's own field. A serializer with a field that needs the row itself, such
+as a method or a property of the model, shows its rows itself: the same, only slower.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
-from operator import attrgetter
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from rest_framework import serializers
-from rest_framework.fields import Field
 from rest_framework.relations import PrimaryKeyRelatedField
 
 from api.bodies import RowField
 from api.queries import Shape
 
-Serializer = serializers.Serializer[Any]
+Serializer = type[serializers.Serializer[Any]]
 Convert = Callable[[Any], Any]
 
-_RELATED = {PrimaryKeyRelatedField, RowField}
 # Over a column, what these show is what the column holds; times become text with the whole answer (api/renderers.py).
-_AS_IT_STANDS = _RELATED | {
+_AS_IT_STANDS = {
+    serializers.BigIntegerField,
     serializers.BooleanField,
     serializers.CharField,
     serializers.ChoiceField,
@@ -34,74 +33,110 @@ _AS_IT_STANDS = _RELATED | {
     serializers.IntegerField,
     serializers.JSONField,
     serializers.SlugField,
+    PrimaryKeyRelatedField,
+    RowField,
 }
-# What these show depends on nothing but the value.
-_PURE = (_AS_IT_STANDS - _RELATED) | {serializers.DecimalField}
+# What these show, and what is derived from them, depends on nothing but the value.
+_OF_A_VALUE = (
+    serializers.BooleanField,
+    serializers.CharField,
+    serializers.ChoiceField,
+    serializers.DateTimeField,
+    serializers.DecimalField,
+    serializers.FloatField,
+    serializers.IntegerField,
+)
 
 
 class Shown(NamedTuple):
-    """One field of a row: its name, where the row has it, and how it is shown where that is not as it stands."""
+    """One field of a row: its name, where its value is, and how that is shown where not as it stands."""
 
     name: str
     source: str
     convert: Convert | None
 
 
-def write_rows(serializer: type[Serializer], rows: Iterable[Model], shape: Shape) -> list[dict[str, Any]] | None:
-    """Return what a serializer shows of rows; None where only the serializer itself can tell."""
-    if shape.expand or (fields := _fields(serializer)) is None:
-        return None
-    fields = [field for field in fields if shape.shows(field.name)]
-    names = [field.name for field in fields]
-    # Of a single name it would return no tuple; what the names have no place for is dropped.
-    read = attrgetter(*(field.source for field in fields), "pk")
-    written = [dict(zip(names, read(row), strict=False)) for row in rows]
-    for name, convert in ((field.name, field.convert) for field in fields if field.convert):
-        for row in written:
-            if row[name] is not None:
-                row[name] = convert(row[name])
-    return written
+@dataclass(frozen=True)
+class Rows:
+    """Reads rows as what a serializer shows of them."""
+
+    fields: list[Shown]
+    values: QuerySet[Any, dict[str, Any]]
+    """The rows as values, by where they are."""
+
+    @classmethod
+    @functools.lru_cache(maxsize=256)
+    def of(cls, rows: QuerySet[Any], serializer: Serializer, shape: Shape, also: tuple[str, ...]) -> Self | None:
+        """Return how rows are read, which have all that is shown of them; `also` names columns that the page needs for itself.
+
+        None where only the serializer can show them. Kept, since putting a query together takes longer than the database does.
+        """
+        fields = None if shape.expand else _fields(serializer, frozenset(rows.query.annotations))
+        if fields is None:
+            return None
+        fields = [field for field in fields if shape.shows(field.name)]
+        return cls(fields, rows.values(*dict.fromkeys([*(field.source for field in fields), *also])))
+
+    def show(self, page: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return a page of such values as they are shown."""
+        shown = [{field.name: row[field.source] for field in self.fields} for row in page]
+        for field in self.fields:
+            if field.convert:
+                for row in shown:
+                    row[field.name] = None if row[field.name] is None else field.convert(row[field.name])
+        return shown
 
 
 @functools.cache
-def _fields(serializer: type[Serializer]) -> list[Shown] | None:
+def _fields(serializer: Serializer, reads: frozenset[str]) -> list[Shown] | None:
     if serializer.to_representation is not serializers.Serializer.to_representation:
         return None
     model: type[Model] = serializer.Meta.model  # type: ignore[attr-defined]
-    columns = {name: field.attname for field in model._meta.concrete_fields for name in (field.name, field.attname)}
-    shown = [_shown(field, columns, model) for field in serializer().fields.values() if not field.write_only]
-    return None if None in shown else shown  # type: ignore[return-value]  (mypy does not see that there is no None)
+    fields = []
+    for field in serializer()._readable_fields:  # type: ignore[attr-defined]
+        source = _source(model, field.source, reads)
+        as_it_stands = source in reads or type(field) in _AS_IT_STANDS
+        convert = None if as_it_stands else _converter(field)
+        if source is None or not (as_it_stands or convert):
+            return None
+        fields.append(Shown(field.field_name, source, convert))
+    return fields
 
 
-def _shown(field: Field[Any, Any, Any, Any], columns: Mapping[str, str], model: type[Model]) -> Shown | None:
-    name, source = str(field.field_name), str(field.source)
-    if type(field) in _AS_IT_STANDS and source in columns:
-        return Shown(name, columns[source], None)
-    convert = _converter(field)
-    return Shown(name, source, convert) if convert and _is_always_there(source, model) else None
+def _source(model: type[Model], path: str, reads: Collection[str]) -> str | None:
+    """Return where a query finds what is shown; None where it does not, or not in each row."""
+    if path in reads:
+        return path
+    columns = {name: field for field in model._meta.concrete_fields for name in (field.name, field.attname)}
+    columns["pk"] = model._meta.pk
+    first, _, rest = path.partition(".")
+    if first not in columns:
+        return None
+    if not rest:
+        return first
+    field = columns[first]
+    further = None if field.null or not field.related_model else _source(field.related_model, rest, ())
+    return further and f"{first}__{further}"
 
 
 def _converter(field: Any) -> Convert | None:
-    """Return what a field makes of a value other than None; None where that depends on more than the value."""
+    """Return what a field makes of a value that is not None; None where that depends on more than the value."""
     if isinstance(field, serializers.Serializer):
-        return _nested(field)
-    is_pure = type(field) in _PURE or (type(field) is serializers.ListField and type(field.child) in _PURE)
-    return field.to_representation if is_pure else None
+        return _object(field.fields)
+    is_list = type(field) is serializers.ListField
+    return field.to_representation if isinstance(field.child if is_list else field, _OF_A_VALUE) else None
 
 
-def _nested(serializer: Serializer) -> Convert | None:
-    """Return how an object of JSON is shown whose keys may all be missing."""
-    converters = {name: _converter(field) for name, field in serializer.fields.items()}
-    if not all(converters.values()) or not all(field.allow_null for field in serializer.fields.values()):
+def _object(fields: Mapping[str, Any]) -> Convert | None:
+    """Return how a JSON object is shown in which any key may be missing."""
+    converters = {name: _converter(field) for name, field in fields.items() if field.allow_null}
+    if len(converters) < len(fields) or None in converters.values():
         return None
-    return lambda value: {name: None if value.get(name) is None else convert(value[name]) for name, convert in converters.items()}
 
+    def convert(value: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: None if value.get(name) is None else show(value[name])  # type: ignore[misc]
+            for name, show in converters.items()
+        }
 
-def _is_always_there(source: str, model: type[Model]) -> bool:
-    """Tell whether a row always has the source: what leads there from another row may not be empty on the way."""
-    for step in source.split(".")[:-1]:
-        field = model._meta.get_field(step)
-        if field.null or field.related_model is None:
-            return False
-        model = field.related_model
-    return True
+    return convert

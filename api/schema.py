@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from drf_spectacular import openapi
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.plumbing import ResolvedComponent, get_doc
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
@@ -50,6 +51,20 @@ class ProblemSerializer(serializers.Serializer[Any]):
             required=False, help_text="What the error is about, such as the present `status` or `version`."
         )
         return fields
+
+
+class DecimalExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """Says that a body may write an amount as a text or as a number; an answer has it as a text."""
+
+    target_class = "rest_framework.fields.DecimalField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        field = self.target
+        sign = "" if field.min_value is not None and field.min_value >= 0 else "-?"
+        whole, places = field.max_digits - field.decimal_places, field.decimal_places
+        text = {"type": "string", "format": "decimal", "pattern": rf"^{sign}\d{{1,{whole}}}(\.\d{{1,{places}}})?$"}
+        number = {"type": "number", "minimum": 0 if not sign else -(10**whole) + 1, "maximum": 10**whole - 1}
+        return {"anyOf": [text, number]} if direction == "request" else text
 
 
 class AutoSchema(openapi.AutoSchema):
@@ -117,7 +132,8 @@ class AutoSchema(openapi.AutoSchema):
         responses: dict[str, Any] = super()._get_response_bodies(direction)
         for code, response in responses.items():
             response["description"] = response["description"] or HTTPStatus(int(code)).phrase
-        return responses | {str(int(status)): self._refusal(status) for status in REFUSALS if self._may_be(status)}
+        refused = [status for status in REFUSALS if str(int(status)) in responses or self._may_be(status)]
+        return responses | {str(int(status)): self._refusal(status) for status in refused}
 
     def _refusal(self, status: HTTPStatus) -> dict[str, Any]:
         for name, described in HEADERS.items():
@@ -152,12 +168,12 @@ class AutoSchema(openapi.AutoSchema):
         rows = getattr(self.view, "queryset", None)
         return rows is not None and any(field.name == "version" for field in rows.model._meta.fields)
 
-    def _map_serializer(self, serializer: Any, direction: str, bypass_extensions: bool = False) -> dict[str, Any]:
-        schema: dict[str, Any] = super()._map_serializer(serializer, direction, bypass_extensions)
+    def _map_basic_serializer(self, serializer: Any, direction: str) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)
         if direction == "response" and isinstance(serializer, serializers.ModelSerializer):
             properties = schema["properties"]
             # A row has all its columns, also those that a request may leave out.
-            schema["required"] = sorted(properties)
+            schema["required"] = sorted(name for name, each in properties.items() if not each.get("writeOnly"))
             for name, whole in _expandable(type(serializer)).items():
                 properties[name] = {"oneOf": [properties[name], self.resolve_serializer(whole, direction).ref]}
         return schema

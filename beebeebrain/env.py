@@ -41,7 +41,7 @@ class Environment(BaseSettings):
     )
     redis_url: SecretStr = Field(
         SecretStr(""),
-        description="Channel layer for several web processes. Empty: in memory. Carries wake-up hints only, never data.",
+        description="Shared by several web processes: wake-up hints, and the counts of logins and requests. Never data. Empty: in memory, each process for itself.",
     )
     bbb_secret_key: SecretStr = Field(
         SecretStr(""),
@@ -53,6 +53,30 @@ class Environment(BaseSettings):
     )
     bbb_trusted_origins: Names = Field(
         [], description="Origins (`https://host`) that may post forms from behind a proxy, separated by commas."
+    )
+    bbb_trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Proxies of yours in front of the web. So many entries at the end of X-Forwarded-For are believed; 0: none, the connection's own address counts.",
+    )
+    bbb_login_failures: int = Field(
+        10,
+        ge=0,
+        le=10_000,
+        description="Failed logins with one name from one address in 15 minutes, after which they are refused for 15 minutes; with any names, ten times as many. 0: no limit.",
+    )
+    bbb_token_failures_per_minute: int = Field(
+        60,
+        ge=0,
+        le=1_000_000,
+        description="Refused API tokens from one address, after which the answer is 429. A valid token is always accepted. 0: no limit.",
+    )
+    bbb_api_per_minute: int = Field(
+        1200,
+        ge=0,
+        le=1_000_000,
+        description="API requests of one token, or of one user without a token, reads and writes. 0: no limit.",
     )
     bbb_max_parallel_runs: int = Field(
         4, ge=0, le=10_000, description="Runs at the same time over all projects. 0 starts none."

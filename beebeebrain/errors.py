@@ -5,20 +5,19 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import DisallowedHost, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import ProtectedError, RestrictedError
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from django.views import defaults
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, NotFound
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 
 from api import problems, versions
-from api.problems import Fault
+from api.problems import Fault, faults_in
 from api.queries import BadQuery
 from events import trace
 from orchestration.exceptions import Conflict, Invalid, VersionConflict
@@ -38,6 +37,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     RestrictedError: HTTPStatus.CONFLICT,
     IntegrityError: HTTPStatus.CONFLICT,
     SuspiciousOperation: HTTPStatus.BAD_REQUEST,
+    DisallowedHost: HTTPStatus.BAD_REQUEST,
     RequestDataTooBig: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     # The database cannot hold the value: an integer beyond 64 bits, a lone surrogate, a NUL.
     OverflowError: HTTPStatus.BAD_REQUEST,
@@ -52,6 +52,10 @@ WORDS: dict[type[Exception], tuple[str, str]] = {
     RestrictedError: ("in_use", "Other rows need it. Delete those first."),
     IntegrityError: ("conflict", "Somebody else was faster with the same values. Read again and decide anew."),
     SuspiciousOperation: ("bad_request", "The request is malformed."),
+    DisallowedHost: (
+        "host_not_allowed",
+        "This server does not go by the name in the Host header. Use its own name, or add this one to BBB_ALLOWED_HOSTS.",
+    ),
     RequestDataTooBig: ("body_too_large", "The body is too large."),
     OverflowError: ("invalid", "A value is out of range."),
     UnicodeEncodeError: ("invalid", "A text holds characters that cannot be stored."),
@@ -60,6 +64,8 @@ WORDS: dict[type[Exception], tuple[str, str]] = {
     OperationalError: ("unavailable", "The database does not answer. Try again in a moment."),
 }
 _OUT_OF_RANGE = (OverflowError, DataError)
+NOT_FOUND = "There is nothing at this address, or nothing that you may see."
+OUR_FAULT = "Something failed on our side; the log has it under the trace_id. Try again, and tell the operator if it fails again."
 
 
 class Refusal(APIException):
@@ -69,7 +75,7 @@ class Refusal(APIException):
         super().__init__(message, code)
         self.status_code = status
         self.code = code
-        self.attr = data.get("field")
+        self.place = tuple(data["field"].split(".")) if data.get("field") else ()
         self.data = {name: value for name, value in data.items() if name != "field"}
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
             self.wait = 1
@@ -80,9 +86,14 @@ class Handler(ExceptionHandler):
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         request = self.context["request"]
-        if isinstance(exc, VersionConflict) and request is not None and versions.is_conditional(request):
+        if isinstance(exc, VersionConflict) and request and not versions.matches(request, exc.data.get("version")):
             return Refusal(HTTPStatus.PRECONDITION_FAILED, "precondition_failed", str(exc), exc.data)
+        if isinstance(exc, Http404):
+            return NotFound(NOT_FOUND)
         return refusal(exc, self.context["kwargs"]) or super().convert_known_exceptions(exc)
+
+    def convert_unhandled_exceptions(self, exc: Exception) -> APIException:
+        return exc if isinstance(exc, APIException) else APIException(OUR_FAULT)
 
     def get_response(self, exc: APIException, data: dict[str, Any]) -> Response:
         response = super().get_response(exc, data)
@@ -107,8 +118,8 @@ class Formatter(ExceptionFormatter):
 
     def _faults(self) -> list[Fault]:
         if isinstance(self.exc, Refusal):
-            return [Fault(self.exc.code, str(self.exc.detail), (self.exc.attr or "").replace(".", "/"))]
-        return [Fault(error.code, str(error.detail), _place(error.attr)) for error in self.get_errors()]
+            return [Fault(self.exc.code, str(self.exc.detail), self.exc.place)]
+        return list(faults_in(self.exc.detail))
 
 
 def refusal(exc: Exception, path: dict[str, Any]) -> Refusal | None:
@@ -117,7 +128,7 @@ def refusal(exc: Exception, path: dict[str, Any]) -> Refusal | None:
     if known is None:
         return None
     if issubclass(known, _OUT_OF_RANGE) and any(_is_huge(value) for value in path.values()):
-        return Refusal(HTTPStatus.NOT_FOUND, "not_found", "Not found.", {})
+        return Refusal(HTTPStatus.NOT_FOUND, "not_found", NOT_FOUND, {})
     code, message = WORDS.get(known) or (getattr(exc, "code", "refused"), str(exc))
     return Refusal(STATUS[known], code, message, getattr(exc, "data", {}))
 
@@ -135,7 +146,8 @@ def told(
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer a request Django itself refuses."""
     if _is_api(request):
-        return _answer(request, HTTPStatus.BAD_REQUEST, "bad_request", "The request is malformed.")
+        refused = refusal(exception, {}) or Refusal(HTTPStatus.BAD_REQUEST, *WORDS[SuspiciousOperation], {})
+        return _answer(request, HTTPStatus(refused.status_code), refused.code, str(refused.detail))
     return defaults.bad_request(request, exception)
 
 
@@ -149,25 +161,20 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer a request for a path that leads nowhere."""
     if _is_api(request):
-        return _answer(request, HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this address.")
+        return _answer(request, HTTPStatus.NOT_FOUND, "not_found", NOT_FOUND)
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """Answer for a failure of ours outside a view of the API."""
     if _is_api(request):
-        return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "error", "Server Error (500)")
+        return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "error", OUR_FAULT)
     return defaults.server_error(request)
 
 
 def _answer(request: HttpRequest, status: HTTPStatus, code: str, detail: str) -> JsonResponse:
     body = told(status, [Fault(code, detail)], path=request.path)
     return JsonResponse(body, status=status, content_type=problems.MEDIA_TYPE)
-
-
-def _place(attr: str | None) -> str:
-    """Return where an error is: what is wrong with an object as a whole is at the object's own place."""
-    return "/".join(name for name in (attr or "").split("/") if name != api_settings.NON_FIELD_ERRORS_KEY)
 
 
 def _is_api(request: HttpRequest) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
+from api import about
 from beebeebrain import env, logs
 
 try:
@@ -51,6 +52,7 @@ DEBUG = False
 ALLOWED_HOSTS = ENV.bbb_allowed_hosts
 CSRF_TRUSTED_ORIGINS = ENV.bbb_trusted_origins
 
+OUR_APPS = ["security", "events", "llm", "orchestration", "inbox", "runtime", "beebeebrain"]
 INSTALLED_APPS = [
     "daphne",
     # Without unfold's own site: ours is one of its kind.
@@ -69,13 +71,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "drf_standardized_errors",
     "django_structlog",
-    "security",
-    "events",
-    "llm",
-    "orchestration",
-    "inbox",
-    "runtime",
-    "beebeebrain",
+    *OUR_APPS,
 ]
 
 MIDDLEWARE = [
@@ -89,6 +85,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "beebeebrain.tracing.TraceMiddleware",
+    "security.denials.DenialMiddleware",
+    "security.logins.LockedLoginMiddleware",
 ]
 
 ROOT_URLCONF = "beebeebrain.urls"
@@ -142,6 +140,19 @@ if ENV.redis_url.get_secret_value():
         "CONFIG": {"hosts": [ENV.redis_url.get_secret_value()]},
     }
 
+# In these, logins and requests are counted: in `default` together with the other web processes, where there is Redis.
+_MEMORY = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
+CACHES: dict[str, Any] = {"default": {**_MEMORY, "LOCATION": "default"}, "local": {**_MEMORY, "LOCATION": "local"}}
+if ENV.redis_url.get_secret_value():
+    CACHES["default"] = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": ENV.redis_url.get_secret_value(),
+        "KEY_PREFIX": "bbb",
+        # No request waits for it any longer; security.counting goes on without.
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    }
+
+AUTHENTICATION_BACKENDS = ["security.logins.PasswordBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -151,6 +162,20 @@ if IS_TEST:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "/"
+
+TRUSTED_PROXIES = ENV.bbb_trusted_proxies
+LOGIN_FAILURES = ENV.bbb_login_failures
+TOKEN_FAILURES_PER_MINUTE = ENV.bbb_token_failures_per_minute
+API_PER_MINUTE = ENV.bbb_api_per_minute
+
+# What operators may do by the API, said once more in Django's permissions (security/grants.py); a test compares.
+OPERATED = {
+    "orchestration.comment": ("add", "change", "delete"),
+    "orchestration.document": ("add", "change", "delete"),
+    "orchestration.task": ("add", "change", "delete"),
+    "orchestration.taskdependency": ("add", "change", "delete"),
+    "inbox.inboxitem": ("add", "change"),
+}
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -182,30 +207,28 @@ SERVESTATIC_AUTOREFRESH = False
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "security.authentication.ApiTokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "security.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["security.permissions.RolePermission"],
+    "DEFAULT_THROTTLE_CLASSES": ["security.throttles.ApiThrottle"],
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
         "api.queries.OrderingFilter",
     ],
     "DEFAULT_PAGINATION_CLASS": "api.paging.CursorPage",
     "PAGE_SIZE": 50,
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["api.parsing.BoundedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "api.schema.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    # `?format=` is no parameter of ours, and refused like any other; the Accept header chooses.
+    "URL_FORMAT_OVERRIDE": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
-_ERROR_STATUSES = "400 401 403 404 405 406 409 412 413 415 422 429 500 503".split()
 DRF_STANDARDIZED_ERRORS: dict[str, Any] = {
     "EXCEPTION_HANDLER_CLASS": "beebeebrain.errors.Handler",
     "EXCEPTION_FORMATTER_CLASS": "beebeebrain.errors.Formatter",
-    # As in a JSON pointer.
-    "NESTED_FIELD_SEPARATOR": "/",
-    "ALLOWED_ERROR_STATUS_CODES": _ERROR_STATUSES,
-    "ERROR_SCHEMAS": dict.fromkeys(_ERROR_STATUSES, "api.schema.ProblemSerializer"),
 }
 
 UNFOLD: dict[str, Any] = {
@@ -223,8 +246,10 @@ UNFOLD: dict[str, Any] = {
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "BeeBeeBrain API",
-    "DESCRIPTION": "The control plane for a team of coding agents.",
+    "DESCRIPTION": about.DESCRIPTION,
     "VERSION": "1",
+    "LICENSE": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+    "TAGS": about.TAGS,
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
@@ -233,6 +258,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # The labels of our choices say nothing that their values do not say.
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
         "CommentStatusEnum": "orchestration.states.CommentStatus.choices",
         "EventTypeEnum": "events.states.EventType.choices",
@@ -241,7 +268,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "RunStatusEnum": "runtime.states.RunStatus.choices",
         "ItemStatusEnum": "inbox.states.ItemStatus.choices",
     },
-    "POSTPROCESSING_HOOKS": ["drf_standardized_errors.openapi_hooks.postprocess_schema_enums"],
 }
 
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = False

@@ -22,6 +22,11 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
 
     index_title = "Dashboard"
 
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        # Django's own deletion of what is selected knows no service.
+        self.disable_action("delete_selected")
+
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         # Models are there only once all apps are loaded, and this module is needed before.
         from security.accounts import password_watched

@@ -10,13 +10,16 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from api import accounts
 from beebeebrain import health
 
+# Its page is no answer to OPTIONS.
+DOCS = SpectacularSwaggerView.as_view(url_name="schema", http_method_names=["get", "head"])
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/v1/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/docs", DOCS, name="docs"),
     path("api/v1/me", accounts.MeView.as_view(), name="me"),
     path("api/v1/", include(accounts.router.urls)),
     path("api/v1/", include("orchestration.urls")),

@@ -12,9 +12,11 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, 
 from unfold.paginator import InfinitePaginator
 
 from events.models import Event
+from events.selection import Sight
 from events.states import EventType
-from security.admin.base import ReadOnlyAdmin
+from security.admin.base import ReadOnlyAdmin, has_role, seen_projects
 from security.admin.shown import changelist_url, link, pretty_json
+from security.roles import Role
 
 _KINDS = {type_.split(".")[0] for type_ in EventType.values}
 
@@ -66,6 +68,11 @@ class EventAdmin(ReadOnlyAdmin[Event]):
         "details",
     )
     readonly_fields: ClassVar[tuple[str, ...]] = ("name", "trace", "details")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        """As in the API: what the guards recorded is for admins."""
+        sight = Sight(seen_projects(request), is_admin=has_role(request, Role.ADMIN))
+        return sight.narrow(Event.objects.order_by(*self.ordering))
 
     @admin.display(description="type")
     def name(self, event: Event) -> str:

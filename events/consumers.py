@@ -13,10 +13,10 @@ from django.http import QueryDict
 
 from events import frames, trace
 from events.filters import EventFilter
-from events.selection import Selection
+from events.selection import Selection, Sight
 from events.subscriptions import Subscription
 from events.tail import TAIL, latest
-from security.websockets import header, role_in
+from security.websockets import header, rights_in
 
 log = structlog.get_logger("bbb.events")
 
@@ -80,13 +80,13 @@ class EventConsumer(AsyncWebsocketConsumer):
             await self.close(code=1011)
 
     async def _stream(self) -> None:
-        await self._require_role()
+        sight = await self._sight()
         selection, after = self._query()
         end = await database_sync_to_async(latest)()
         if after is not None and after > end:
             raise Refused(RESYNC, "resync", "The log does not reach as far as this cursor. Load anew.")
         await self.send(text_data=frames.hello(end))
-        subscription = Subscription(TAIL, selection, after=end if after is None else after)
+        subscription = Subscription(TAIL, selection, sight, after=end if after is None else after)
         loop, grown = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
@@ -110,7 +110,7 @@ class EventConsumer(AsyncWebsocketConsumer):
             for text in batch or ():
                 await self.send(text_data=text)
             if loop.time() >= beat_at:
-                await self._require_role()
+                subscription.sight = await self._sight()
                 await self.send(text_data=frames.heartbeat(subscription.cursor))
                 beat_at = loop.time() + HEARTBEAT_S
             if batch is None:
@@ -121,9 +121,12 @@ class EventConsumer(AsyncWebsocketConsumer):
                 # Let others in between two batches.
                 await asyncio.sleep(0)
 
-    async def _require_role(self) -> None:
-        if await role_in(self.scope) is None:
+    async def _sight(self) -> Sight:
+        """Return what the other side may see at this moment. Raises Refused."""
+        rights = await rights_in(self.scope)
+        if rights is None:
             raise Refused(NOT_LOGGED_IN, "not_authenticated", "Log in, with a role, or send an API token.")
+        return Sight.of(rights)
 
     def _query(self) -> tuple[Selection, int | None]:
         query = EventFilter(QueryDict(self.scope["query_string"]))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.db.models import QuerySet
 from django_filters.rest_framework import (  # type: ignore[import-untyped]
     CharFilter,
     FilterSet,
@@ -34,8 +31,7 @@ class EventFilter(FilterSet):  # type: ignore[misc]
         model = Event
         fields: list[str] = []
 
-    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def filter_queryset(self, queryset: EventQuerySet) -> EventQuerySet:
         """Narrow the list to what is wanted, the way the stream does it."""
-        events: EventQuerySet = Event.objects.all()
         after = self.form.cleaned_data["after"]
-        return Selection.of(self.form.cleaned_data).narrow(events if after is None else events.after(after))
+        return Selection.of(self.form.cleaned_data).narrow(queryset if after is None else queryset.after(after))

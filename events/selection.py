@@ -1,4 +1,4 @@
-"""Which events somebody wants: the same choice for the list, the replay and the live stream."""
+"""Which events somebody wants, and which they may see: the same choice for the list, the replay and the live stream."""
 
 from __future__ import annotations
 
@@ -10,6 +10,37 @@ from django.db.models import Q
 
 from events.frames import Frame
 from events.models import EventQuerySet
+from security.access import Rights
+
+# What the guards did: who came from where, whose token was made or refused.
+_GUARDED = "security."
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What of the log somebody may see.
+
+    Who is limited to projects sees what happened in them. What the guards recorded is for admins; of no project it is
+    for those of them who see every project.
+    """
+
+    projects: frozenset[int] | None = None
+    is_admin: bool = False
+
+    @classmethod
+    def of(cls, rights: Rights | None) -> Self:
+        """Return what somebody with these rights may see; without any, nothing."""
+        return cls(frozenset()) if rights is None else cls(rights.projects, rights.is_admin)
+
+    def narrow(self, events: EventQuerySet) -> EventQuerySet:
+        """Return those of the events that may be seen."""
+        seen = events if self.projects is None else events.filter(project_id__in=self.projects)
+        return seen if self.is_admin else seen.exclude(type__startswith=_GUARDED)
+
+    def covers(self, frame: Frame) -> bool:
+        """Tell whether an event may be seen. Says the same as `narrow`."""
+        is_inside = self.projects is None or frame.project_id in self.projects
+        return is_inside and (self.is_admin or not frame.type.startswith(_GUARDED))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         read_only_fields = fields
 
     def to_representation(self, instance: Event) -> dict[str, Any]:
-        return instance.frame()
+        return {name: value for name, value in instance.frame().items() if name in self.fields}
 
 
 @shown({"cursor": 42})

@@ -15,6 +15,7 @@ class EventType(TextChoices):
     RUN_PROGRESS = "run.progress"
     RUN_STALE_WRITE_REJECTED = "run.stale_write_rejected"
     INBOX_ITEM_CREATED = "inbox.item.created"
+    INBOX_ITEM_UPDATED = "inbox.item.updated"
     INBOX_ITEM_CLOSED = "inbox.item.closed"
     USER_INPUT_SUBMITTED = "user.input.submitted"
     ALERT_RAISED = "alert.raised"

@@ -9,7 +9,7 @@ from django.db import connection
 
 from events.frames import Frame
 from events.models import Event
-from events.selection import Selection
+from events.selection import Selection, Sight
 from events.tail import Tail
 
 BATCH = 200
@@ -18,9 +18,11 @@ BATCH = 200
 class Subscription:
     """Gives out what is wanted behind the cursor, in order, each event once, as far as the tail has read."""
 
-    def __init__(self, tail: Tail, selection: Selection, *, after: int) -> None:
+    def __init__(self, tail: Tail, selection: Selection, sight: Sight, *, after: int) -> None:
         self._tail = tail
         self._selection = selection
+        self.sight = sight
+        """What the listener may see; it may change between two batches."""
         self.cursor = after
 
     async def next(self) -> list[str] | None:
@@ -33,17 +35,17 @@ class Subscription:
             # Behind the ring. What it holds is left to it, so that the two meet without a gap.
             return await self._replay(upto=ring.cursor)
         self.cursor = frames[-1].id
-        return [frame.text for frame in frames if self._selection.matches(frame)]
+        return [frame.text for frame in frames if self.sight.covers(frame) and self._selection.matches(frame)]
 
     async def _replay(self, *, upto: int) -> list[str]:
-        frames = await _read(self._selection, self.cursor, upto)
+        frames = await _read(self._selection, self.sight, self.cursor, upto)
         self.cursor = frames[-1].id if len(frames) == BATCH else upto
         return [frame.text for frame in frames]
 
 
-def _read_now(selection: Selection, after: int, upto: int) -> Sequence[Frame]:
+def _read_now(selection: Selection, sight: Sight, after: int, upto: int) -> Sequence[Frame]:
     try:
-        events = selection.narrow(Event.objects.after(after).filter(id__lte=upto))
+        events = selection.narrow(sight.narrow(Event.objects.after(after).filter(id__lte=upto)))
         return [Frame.of(event) for event in events[:BATCH]]
     finally:
         # Threads come and go; no connection, and no reading, stays open in one.

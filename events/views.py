@@ -10,8 +10,11 @@ from rest_framework.response import Response
 from api.views import RowViewSet
 from events import tail
 from events.filters import EventFilter
-from events.models import Event
+from events.models import Event, EventQuerySet
+from events.selection import Sight
 from events.serializers import CursorSerializer, EventSerializer
+from security.access import rights_of
+from security.identity import token_of
 
 
 class EventViewSet(RowViewSet[Event]):
@@ -23,6 +26,10 @@ class EventViewSet(RowViewSet[Event]):
     project_path = "project_id"
     apart = {"cursor": None}
     ordering_fields = ["id"]
+
+    def get_queryset(self) -> EventQuerySet:
+        rows: EventQuerySet = super().get_queryset()  # type: ignore[assignment]
+        return Sight.of(rights_of(self.request.user, token_of(self.request))).narrow(rows)
 
     @property
     def ordering(self) -> list[str]:

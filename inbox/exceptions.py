@@ -6,7 +6,7 @@ from orchestration.exceptions import Conflict, Invalid
 
 
 class ItemClosed(Conflict):
-    """The item is closed already."""
+    """The item is closed already. Nothing is left to do."""
 
     code = "item_closed"
 
@@ -18,6 +18,6 @@ class UserInputRequired(Invalid):
 
 
 class ActionNotOffered(Invalid):
-    """An item of this type cannot be closed that way."""
+    """An item of this type cannot be closed that way. Choose an action it offers."""
 
     code = "action_not_offered"

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from django_filters import rest_framework as filters  # type: ignore[import-untyped]
-
-from api.filters import AnyOfFilter, FlagFilter, IdFilter
+from api.filters import AnyOfFilter, FilterSet, FlagFilter, IdFilter
 from inbox.models import InboxItem
 from inbox.states import ItemType
 
 
-class ItemFilter(filters.FilterSet):  # type: ignore[misc]
+class ItemFilter(FilterSet):
     item_type = AnyOfFilter(choices=ItemType.choices)
     project = IdFilter()
     task = IdFilter()

@@ -126,8 +126,19 @@ def mark_read(item: InboxItem, *, actor: str, expected_version: int | None = Non
     """Note that a person has seen the item. Raises VersionConflict."""
     if expected_version is not None and item.version != expected_version:
         raise VersionConflict(None, version=item.version)
-    InboxItem.objects.filter(pk=item.pk, is_read=False).update(is_read=True, version=F("version") + 1)
+    is_new = InboxItem.objects.filter(pk=item.pk, is_read=False).update(is_read=True, version=F("version") + 1)
     item.refresh_from_db()
+    if is_new:
+        events.append(
+            EventType.INBOX_ITEM_UPDATED,
+            project_id=item.project_id,
+            task_id=item.task_id,
+            run_id=item.run_id,
+            actor=actor,
+            id=item.pk,
+            version=item.version,
+            fields=["is_read"],
+        )
     return item
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class DomainError(Exception):
     """The request cannot be carried out. Do not raise this class itself."""
 
     code = "refused"
+    codes: ClassVar[Mapping[str, str]] = {}
+    """What each code means, in a class whose errors bring their own."""
 
     def __init__(self, message: str | None = None, **data: Any) -> None:
         super().__init__(message or self.__doc__)
@@ -16,19 +19,19 @@ class DomainError(Exception):
 
 
 class Invalid(DomainError):
-    """The values given do not fit together."""
+    """The values given do not fit together. Correct them."""
 
     code = "invalid"
 
 
 class Conflict(DomainError):
-    """The present state does not allow it."""
+    """The present state does not allow it. Read again and decide anew."""
 
     code = "conflict"
 
 
 class InvalidTransition(Conflict):
-    """The present status does not allow this move."""
+    """The present status does not allow this move. Read it again and decide anew."""
 
     code = "invalid_transition"
 
@@ -52,13 +55,13 @@ class NameTaken(Conflict):
 
 
 class DependencyCycle(Invalid):
-    """The dependency would make tasks wait for each other for ever."""
+    """The dependency would make tasks wait for each other for ever. Remove another one first, or do without it."""
 
     code = "dependency_cycle"
 
 
 class CrossProject(Invalid):
-    """Both must belong to the same project."""
+    """Both must belong to the same project. Choose rows of one project."""
 
     code = "cross_project"
 
@@ -94,7 +97,7 @@ class DuplicateRef(Invalid):
 
 
 class UnknownRef(Invalid):
-    """No task of the request has this ref."""
+    """No task of the request has this ref. Correct it, or give the id of a task that exists."""
 
     code = "unknown_ref"
 
@@ -106,7 +109,7 @@ class TooManyTasks(Invalid):
 
 
 class TaskNotOpen(Conflict):
-    """The task is finished; its dependencies cannot change any more."""
+    """The task is finished; its dependencies cannot change any more. Make a new task."""
 
     code = "task_not_open"
 
@@ -114,7 +117,13 @@ class TaskNotOpen(Conflict):
 class InvalidRepository(Invalid):
     """The path is no git repository this project could work on."""
 
-    code = "invalid_repository"
+    codes = {
+        "path_not_found": "There is no such folder on the server. Give the root of a repository.",
+        "not_a_repository": "The folder is no git repository. Run `git init` there, or give another one.",
+        "not_repository_root": "The folder lies inside a repository. Give the root of it.",
+        "repository_empty": "The repository has no commit. Make the first one.",
+        "base_branch_missing": "The repository has no such branch. Create it, or give one that exists.",
+    }
 
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters  # type: ignore[import-untyped]
 
-from api.filters import AnyOfFilter, ArchivedFilter, FlagFilter, IdFilter
+from api.filters import AnyOfFilter, ArchivedFilter, FilterSet, FlagFilter, IdFilter
 from orchestration.models import Agent, Comment, Document, Project, Task, TaskDependency
 from orchestration.states import AgentStatus, CommentStatus, DocumentType, Phase, Priority, TaskStatus, TaskType
 
 
-class ProjectFilter(filters.FilterSet):  # type: ignore[misc]
+class ProjectFilter(FilterSet):
     is_paused = FlagFilter()
     is_archived = ArchivedFilter()
     search = filters.CharFilter(field_name="name", lookup_expr="icontains", max_length=200, label="Text in the name.")
@@ -20,7 +20,7 @@ class ProjectFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ["slug"]
 
 
-class AgentFilter(filters.FilterSet):  # type: ignore[misc]
+class AgentFilter(FilterSet):
     project = IdFilter()
     status = AnyOfFilter(choices=AgentStatus.choices)
     provider = filters.CharFilter(max_length=40)
@@ -30,7 +30,7 @@ class AgentFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ["name"]
 
 
-class TaskFilter(filters.FilterSet):  # type: ignore[misc]
+class TaskFilter(FilterSet):
     project = IdFilter()
     status = AnyOfFilter(choices=TaskStatus.choices)
     priority = AnyOfFilter(choices=Priority.choices)
@@ -62,7 +62,7 @@ class TaskFilter(filters.FilterSet):  # type: ignore[misc]
         return tasks.filter(Q(title__icontains=text) | Q(description__icontains=text))
 
 
-class DependencyFilter(filters.FilterSet):  # type: ignore[misc]
+class DependencyFilter(FilterSet):
     task = IdFilter()
     depends_on = IdFilter()
     project = IdFilter(field_name="task__project")
@@ -72,7 +72,7 @@ class DependencyFilter(filters.FilterSet):  # type: ignore[misc]
         fields: list[str] = []
 
 
-class DocumentFilter(filters.FilterSet):  # type: ignore[misc]
+class DocumentFilter(FilterSet):
     project = IdFilter()
     doc_type = AnyOfFilter(choices=DocumentType.choices)
     is_mandatory = FlagFilter()
@@ -86,7 +86,7 @@ class DocumentFilter(filters.FilterSet):  # type: ignore[misc]
         return documents.filter(Q(path__icontains=text) | Q(title__icontains=text) | Q(body__icontains=text))
 
 
-class CommentFilter(filters.FilterSet):  # type: ignore[misc]
+class CommentFilter(FilterSet):
     project = IdFilter(method="of_project", label="About tasks and documents of this project.")
     task = IdFilter()
     document = IdFilter()

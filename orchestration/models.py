@@ -6,8 +6,7 @@ from decimal import Decimal
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Count, F, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import F, Q
 from django.utils import timezone
 
 from orchestration.states import (
@@ -112,22 +111,6 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def in_order(self) -> TaskQuerySet:
         return self.order_by("priority", F("not_before").asc(nulls_first=True), "id")
 
-    def with_subtasks(self) -> TaskQuerySet:
-        """Say of each task how many subtasks it has (`subtasks_total`), and how many are done (`subtasks_done`).
-
-        Direct ones only; what was cancelled is not wanted any more and counts for nothing.
-        """
-        wanted = Task.objects.filter(parent=OuterRef("pk")).exclude(status=TaskStatus.CANCELLED)
-        return self.annotate(
-            subtasks_total=_count(wanted), subtasks_done=_count(wanted.filter(status=TaskStatus.DONE))
-        )
-
-
-def _count(rows: models.QuerySet[Task]) -> Coalesce:
-    """Return the number of rows as a subquery; `rows` have one and the same parent."""
-    grouped = rows.order_by().values("parent").annotate(count=Count("pk")).values("count")
-    return Coalesce(Subquery(grouped), 0)
-
 
 class Task(models.Model):
     """What is to be done."""
@@ -176,6 +159,10 @@ class Task(models.Model):
             ),
             # The board and the lists: tasks of a project in a status.
             models.Index(fields=["project", "status", "priority", "id"], name="task_board"),
+            # The list of all tasks, page by page.
+            models.Index(fields=["priority", "id"], condition=Q(is_archived=False), name="task_list"),
+            # The list of a project's tasks, whatever their status.
+            models.Index(fields=["project", "priority", "id"], condition=Q(is_archived=False), name="task_list_project"),
             # What is approved and waits to be merged?
             models.Index(fields=["approved_at"], condition=Q(approved_at__isnull=False), name="task_approved"),
             # Which running tasks has somebody asked to stop?
@@ -204,7 +191,12 @@ class Task(models.Model):
     @property
     def key(self) -> str:
         """The name of the task in branches, folders and commit messages."""
-        return f"task-{self.pk}"
+        return key_of(self.pk)
+
+
+def key_of(task_id: int) -> str:
+    """Return the key of the task with this id."""
+    return f"task-{task_id}"
 
 
 class TaskDependency(models.Model):

@@ -12,7 +12,7 @@ class StaleRun(Conflict):
 
 
 class RunNotActive(Conflict):
-    """The run has ended."""
+    """The run has ended. Retry its task to begin another one."""
 
     code = "run_not_active"
 
@@ -48,31 +48,37 @@ class TooMany(Invalid):
 
 
 class NoDiff(Conflict):
-    """The run has changed nothing yet that could be shown."""
+    """The run has changed nothing yet that could be shown. Ask again when it has."""
 
     code = "no_diff"
 
 
 class DiffUnavailable(Conflict):
-    """The repository does not have the commits of this run any more."""
+    """The repository does not have the commits of this run any more. Retry its task to do the work again."""
 
     code = "diff_unavailable"
 
 
 class UnknownProvider(Invalid):
-    """There is no such provider."""
+    """There is no such provider. Choose one that `detail` names."""
 
     code = "unknown_provider"
 
 
 class UnknownModel(Invalid):
-    """The provider has no such model."""
+    """The provider has no such model. Choose one that it has, or none for the default."""
 
     code = "unknown_model"
 
 
 class ClientUnavailable(Invalid):
-    """The provider's client cannot work on this host."""
+    """The provider's client cannot work on this host. Install it, or log in."""
+
+    codes = {
+        "client_missing": "The provider's client is not installed on the server. Install it; the answer says how.",
+        "client_login_missing": "The provider's client has no login on the server. Log in there, or set a key.",
+        "client_settings_invalid": "The operator's settings of the provider's client cannot be used. Repair them.",
+    }
 
     def __init__(self, message: str, *, code: str, field: str) -> None:
         super().__init__(message, field=field)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters  # type: ignore[import-untyped]
 
-from api.filters import AnyOfFilter, IdFilter
+from api.filters import AnyOfFilter, FilterSet, IdFilter
 from orchestration import filters as orchestration
 from orchestration.models import Task
 from runtime.models import TaskRun
@@ -20,7 +20,7 @@ class TaskFilter(orchestration.TaskFilter):
         return tasks.filter(Q(assignee=agent) | Q(pk__in=TaskRun.objects.active().filter(agent=agent).values("task")))
 
 
-class RunFilter(filters.FilterSet):  # type: ignore[misc]
+class RunFilter(FilterSet):
     task = IdFilter()
     project = IdFilter(field_name="task__project")
     agent = IdFilter()

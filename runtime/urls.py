@@ -3,6 +3,7 @@ from __future__ import annotations
 from rest_framework.routers import SimpleRouter
 
 from runtime.views.agents import AgentViewSet
+from runtime.views.comments import CommentViewSet
 from runtime.views.projects import ProjectViewSet
 from runtime.views.runs import RunViewSet
 from runtime.views.tasks import TaskViewSet
@@ -12,5 +13,6 @@ router.register("projects", ProjectViewSet, basename="project")
 router.register("agents", AgentViewSet, basename="agent")
 router.register("tasks", TaskViewSet, basename="task")
 router.register("runs", RunViewSet, basename="run")
+router.register("comments", CommentViewSet, basename="comment")
 
 urlpatterns = router.urls

@@ -1,8 +1,9 @@
-"""Which projects somebody may see: all, or, where a limit was set for the user or the token, only those named."""
+"""What somebody may see and do: their role, and the projects they or their token are limited to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -12,7 +13,8 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from security.exceptions import OutsideAccess
-from security.identity import token_of
+from security.identity import effective_role, token_of
+from security.roles import Role
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -20,6 +22,25 @@ if TYPE_CHECKING:
     from security.models import ApiToken
 
 M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What somebody with a role may do, and in which projects; None: in all of them."""
+
+    role: Role
+    projects: frozenset[int] | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        """Tell whether they may see what is for admins."""
+        return self.role is Role.ADMIN
+
+
+def rights_of(user: AbstractBaseUser | AnonymousUser, token: ApiToken | None = None) -> Rights | None:
+    """Return the rights of a user who came with this token; None without a role."""
+    role = effective_role(user, token)
+    return None if role is None else Rights(role, limit_of(user, token))
 
 
 def projects_of(request: Request | HttpRequest) -> frozenset[int] | None:

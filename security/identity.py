@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
@@ -41,6 +42,21 @@ def require_within(request: Request, scopes: Iterable[str]) -> None:
     is_program = token_of(request) is not None
     if own is None or wanted is None or wanted > own or (is_program and own < Role.ADMIN):
         raise ScopeTooWide
+
+
+def require_until(request: Request, wanted: datetime | None) -> datetime | None:
+    """Return when a token may end: when it is wanted, and not after the one that makes it. Raises ScopeTooWide."""
+    own = token.expires_at if (token := token_of(request)) else None
+    if own is not None and wanted is not None and wanted > own:
+        raise ScopeTooWide("A token makes none that lasts longer than itself.")
+    return wanted or own
+
+
+def require_revoker(request: Request, token: ApiToken) -> None:
+    """Refuse to let a program revoke other tokens, unless its own has the scope `admin`. Raises ScopeTooWide."""
+    own = token_of(request)
+    if own is not None and own.pk != token.pk and role_in(request) != Role.ADMIN:
+        raise ScopeTooWide("A token without the scope `admin` revokes none but itself.")
 
 
 def effective_role(user: AbstractBaseUser | AnonymousUser, token: ApiToken | None) -> Role | None:

@@ -55,7 +55,9 @@ class IdempotentCommand(models.Model):
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
     status_code = models.PositiveSmallIntegerField()
-    body = models.JSONField(null=True)
+    headers = models.JSONField(default=dict)
+    body = models.TextField(default="", blank=True)
+    """JSON as it was sent, with the names in their order; empty for an answer without a body."""
     expires_at = models.DateTimeField()
 
     class Meta:

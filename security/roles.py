@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from typing import TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser, PermissionsMixin
+from django.contrib.auth.models import AnonymousUser, Group, PermissionsMixin
+from django.db.models import Case, Model, OuterRef, QuerySet, Subquery, Value, When
+
+M = TypeVar("M", bound=Model)
 
 
 class Role(enum.IntEnum):
@@ -24,6 +28,8 @@ class Role(enum.IntEnum):
 
 # What a token's scope allows at most.
 SCOPES = {"read": Role.VIEWER, "write": Role.OPERATOR, "admin": Role.ADMIN}
+# Where a user keeps the role that was loaded along: it lives as long as the user in memory, which is one request.
+_LOADED = "loaded_role"
 
 
 def role_of(user: AbstractBaseUser | AnonymousUser) -> Role | None:
@@ -32,6 +38,8 @@ def role_of(user: AbstractBaseUser | AnonymousUser) -> Role | None:
         return None
     if user.is_superuser:
         return Role.ADMIN
+    if hasattr(user, _LOADED):
+        return Role(loaded) if (loaded := getattr(user, _LOADED)) else None
     names = set(user.groups.values_list("name", flat=True))
     return max((role for role in Role if role.group in names), default=None)
 
@@ -39,3 +47,17 @@ def role_of(user: AbstractBaseUser | AnonymousUser) -> Role | None:
 def role_within(scopes: Iterable[str]) -> Role | None:
     """Return the highest role the scopes allow; None where none of them is known."""
     return max((SCOPES[scope] for scope in scopes if scope in SCOPES), default=None)
+
+
+def with_role(rows: QuerySet[M], *, user: str = "pk") -> QuerySet[M]:
+    """Load with each row the role that the groups of its user give; `user` is the column of that user's id."""
+    role = Case(*(When(name=role.group, then=Value(role.value)) for role in Role))
+    held = Group.objects.filter(user=OuterRef(user), name__in=[role.group for role in Role])
+    highest = Subquery(held.annotate(role=role).order_by("-role").values("role")[:1])
+    loaded: QuerySet[M] = rows.annotate(**{_LOADED: highest})
+    return loaded
+
+
+def keep_role(user: AbstractBaseUser, *, loaded_with: Model) -> None:
+    """Let a user have the role that was loaded with another row."""
+    setattr(user, _LOADED, getattr(loaded_with, _LOADED))

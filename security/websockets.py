@@ -15,10 +15,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.http.request import split_domain_port, validate_host
 
+from security.access import Rights, rights_of
+from security.addresses import address_in
 from security.authentication import token_in
 from security.exceptions import TokenExpired, TokenInvalid
-from security.identity import effective_role
-from security.roles import Role
+from security.throttles import TooManyRefused
 
 Scope = Mapping[str, Any]
 
@@ -61,16 +62,16 @@ def is_origin_allowed(scope: Scope) -> bool:
     return page.netloc == (header(scope, b"host") or page.netloc)
 
 
-async def role_in(scope: Scope) -> Role | None:
-    """Return what the other side may do at this moment: asked anew, it notices a logout and a revoked token."""
+async def rights_in(scope: Scope) -> Rights | None:
+    """Return what the other side may do at this moment: asked anew, it notices a logout, a revoked token, another role."""
     authorization = header(scope, b"authorization")
     if authorization:
-        return await _role_of_token(authorization.encode("latin-1"))
+        return await _rights_of_token(authorization.encode("latin-1"), address_in(scope))
     session = scope["session"]
     if not session.session_key:
         return None
     now: Any = {"session": _reread(session)}
-    return await _role_of_user(await get_user(now))
+    return await _rights_of_user(await get_user(now))
 
 
 def header(scope: Scope, name: bytes) -> str:
@@ -92,14 +93,14 @@ def _reread(session: SessionBase) -> SessionBase:
 
 
 @database_sync_to_async
-def _role_of_token(authorization: bytes) -> Role | None:
+def _rights_of_token(authorization: bytes, address: str) -> Rights | None:
     try:
-        token = token_in(authorization)
-    except (TokenInvalid, TokenExpired):
+        token = token_in(authorization, address=address)
+    except (TokenInvalid, TokenExpired, TooManyRefused):
         return None
-    return None if token is None else effective_role(token.user, token)
+    return None if token is None else rights_of(token.user, token)
 
 
 @database_sync_to_async
-def _role_of_user(user: AbstractBaseUser | AnonymousUser) -> Role | None:
-    return effective_role(user, None)
+def _rights_of_user(user: AbstractBaseUser | AnonymousUser) -> Rights | None:
+    return rights_of(user)

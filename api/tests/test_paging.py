@@ -71,11 +71,11 @@ def users() -> list[User]:
 
 
 def expected(ordering: str, users: list[User]) -> list[int]:
-    """Return the order: empty values last whatever the direction, ties by the newest."""
-    field = ordering.lstrip("-")
-    rows = sorted(users, key=lambda user: -user.pk)
+    """Return the order: empty values last whatever the direction, ties by the id in the same direction."""
+    field, is_descending = ordering.lstrip("-"), ordering.startswith("-")
+    rows = sorted(users, key=lambda user: user.pk, reverse=is_descending)
     present = [user for user in rows if getattr(user, field) is not None]
-    present.sort(key=lambda user: getattr(user, field), reverse=ordering.startswith("-"))
+    present.sort(key=lambda user: (getattr(user, field), user.pk), reverse=is_descending)
     return [user.pk for user in [*present, *(user for user in rows if getattr(user, field) is None)]]
 
 

@@ -26,7 +26,7 @@ from security.services import limit_access
 pytestmark = pytest.mark.django_db
 
 PAGES = sorted(admin.site._registry, key=lambda model: model._meta.label)
-WRITABLE = {Project, Agent, Task, Document, User}
+WRITABLE = (Project, Agent, Task, Document, User)
 VIEWS = [(model, title, filters) for model, views in navigation._VIEWS.items() for title, filters in views]
 
 

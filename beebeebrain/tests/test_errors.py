@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory
 from rest_framework.views import APIView
 
+from beebeebrain.errors import NOT_FOUND
 from inbox.exceptions import ItemClosed, UserInputRequired
 from orchestration.exceptions import (
     Conflict,
@@ -100,7 +101,7 @@ def test_an_invalid_value_names_its_field() -> None:
 
 def test_what_a_serializer_refuses_names_each_field() -> None:
     answer = answer_to(ValidationError({"title": ["Missing."], "limits": {"usd": ["Negative."]}}))
-    assert [error["parameter"] for error in answer.data["errors"]] == ["title", "limits/usd"]
+    assert [error["parameter"] for error in answer.data["errors"]] == ["title", "limits.usd"]
 
 
 def test_a_foreign_error_keeps_its_words_to_itself() -> None:
@@ -137,9 +138,9 @@ class TestOverHttp:
             "title": "Not Found",
             "status": 404,
             "code": "not_found",
-            "detail": "There is nothing at this address.",
+            "detail": NOT_FOUND,
             "instance": "/api/v1/honey",
-            "errors": [{"code": "not_found", "detail": "There is nothing at this address."}],
+            "errors": [{"code": "not_found", "detail": NOT_FOUND}],
             "trace_id": answer["X-Trace-ID"],
         }
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from events import services as events
 from events.models import Event
 from events.states import EventType
+from events.tests.factories import record
+from security.roles import Role
+from security.tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -62,3 +66,14 @@ def test_the_log_is_searched_by_whole_values(
 ) -> None:
     page = admin_client.get(reverse("admin:events_event_changelist"), query)
     assert len(page.context["cl"].result_list) == found
+
+
+@pytest.mark.parametrize(("role", "is_shown"), [(Role.OPERATOR, False), (Role.ADMIN, True)])
+def test_what_the_guards_recorded_is_for_admins(role: Role, is_shown: bool, client: Client) -> None:
+    user = make_user(role)
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    client.force_login(user)
+    guarded = record(EventType.SECURITY_AUDIT_TOKEN, project_id=None, action="x", resource="y", outcome="allowed")
+    url = reverse("admin:events_event_change", args=[guarded.pk])
+    assert (client.get(url).status_code == 200) is is_shown
+    assert (url in client.get(reverse("admin:events_event_changelist")).content.decode()) is is_shown

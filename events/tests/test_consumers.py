@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -34,7 +35,7 @@ from events.tests.streams import (
     token_headers,
 )
 from security.roles import Role
-from security.services import revoke_token
+from security.services import limit_access, revoke_token
 from security.tests.factories import ACTOR, make_token, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -253,6 +254,73 @@ async def test_revoking_the_token_ends_the_stream(monkeypatch: pytest.MonkeyPatc
     async with connected("type=task.", token_headers(text)) as stream:
         await frame_of(stream)
         await in_database(lambda: revoke_token(token, actor=ACTOR))
+        assert (await frame_of(stream))["code"] == "not_authenticated"
+        assert await close_code_of(stream) == NOT_LOGGED_IN
+
+
+async def test_a_limited_listener_hears_of_their_projects_only() -> None:
+    def limited() -> Headers:
+        user = make_user(Role.VIEWER)
+        limit_access(user, project_ids=[1], actor=ACTOR)
+        return session_headers(user)
+
+    headers = await in_database(limited)
+    replayed = [(await in_database(record, project_id=project)).id for project in (1, 2, None)]
+    async with connected("after=0", headers) as stream:
+        await frame_of(stream)
+        live = [(await in_database(record, project_id=project)).id for project in (2, None, 1)]
+        assert await ids_of(stream, 2) == [replayed[0], live[2]]
+
+
+async def test_the_limit_of_a_token_holds_as_well() -> None:
+    _, text = await in_database(lambda: make_token(make_user(Role.VIEWER), project_ids=[1]))
+    async with connected("", token_headers(text)) as stream:
+        await frame_of(stream)
+        ids = [(await in_database(record, project_id=project)).id for project in (2, None, 1)]
+        assert await ids_of(stream, 1) == ids[2:]
+
+
+async def test_asking_for_a_project_outside_finds_nothing() -> None:
+    _, text = await in_database(lambda: make_token(make_user(Role.VIEWER), project_ids=[1]))
+    async with connected("after=0&project=2", token_headers(text)) as stream:
+        await frame_of(stream)
+        await in_database(record, project_id=2)
+        assert await stream.receive_nothing()
+
+
+async def test_a_limit_set_meanwhile_holds_from_the_next_heartbeat_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "HEARTBEAT_S", 0.05)
+    user = await in_database(make_user, Role.VIEWER)
+    async with connected("type=task.", await in_database(session_headers, user)) as stream:
+        await frame_of(stream)
+        before = await in_database(record, project_id=2)
+        assert await ids_of(stream, 1) == [before.id]
+        await in_database(lambda: limit_access(user, project_ids=[1], actor=ACTOR))
+        # One heartbeat may have been under way.
+        for _ in range(2):
+            assert (await stream.receive_json_from(PATIENCE_S))["type"] == "heartbeat"
+        await in_database(record, project_id=2)
+        inside = await in_database(record, project_id=1)
+        assert await ids_of(stream, 1) == [inside.id]
+
+
+@pytest.mark.parametrize(("role", "is_told"), [(Role.OPERATOR, False), (Role.ADMIN, True)])
+async def test_what_the_guards_recorded_is_told_to_admins(role: Role, is_told: bool) -> None:
+    headers = await in_database(lambda: session_headers(make_user(role)))
+    async with connected("", headers) as stream:
+        await frame_of(stream)
+        audit: dict[str, Any] = {"action": "login", "resource": "x", "outcome": "denied"}
+        guarded = await in_database(lambda: record(EventType.SECURITY_AUDIT_ACCESS, project_id=None, **audit))
+        other = await in_database(record)
+        assert await ids_of(stream, 1 + is_told) == [*([guarded.id] if is_told else []), other.id]
+
+
+async def test_losing_the_role_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "HEARTBEAT_S", 0.05)
+    user = await in_database(make_user, Role.VIEWER)
+    async with connected("", await in_database(session_headers, user)) as stream:
+        await frame_of(stream)
+        await in_database(user.groups.clear)
         assert (await frame_of(stream))["code"] == "not_authenticated"
         assert await close_code_of(stream) == NOT_LOGGED_IN
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from django.http import QueryDict
@@ -8,9 +9,11 @@ from django.http import QueryDict
 from events.filters import EventFilter
 from events.frames import Frame
 from events.models import Event
-from events.selection import Selection
+from events.selection import Selection, Sight
 from events.states import EventType
 from events.tests.factories import record
+from security.access import Rights
+from security.roles import Role
 
 pytestmark = pytest.mark.django_db
 
@@ -69,3 +72,44 @@ def test_list_and_stream_choose_the_same(query: str) -> None:
 )
 def test_values_that_mean_nothing_are_refused(query: str) -> None:
     assert not EventFilter(QueryDict(query)).is_valid()
+
+
+SIGHTS = [Sight(projects, is_admin) for projects in (None, frozenset(), frozenset({1})) for is_admin in (False, True)]
+AUDIT: dict[str, Any] = {"action": "login", "resource": "x", "outcome": "denied"}
+
+
+def seen(sight: Sight) -> set[tuple[int | None, str]]:
+    return {(event.project_id, event.type) for event in sight.narrow(Event.objects.all())}
+
+
+@pytest.fixture
+def log() -> None:
+    for project in (None, 1, 2):
+        record(EventType.TASK_CREATED, project_id=project)
+        record(EventType.SECURITY_AUDIT_ACCESS, project_id=project, **AUDIT)
+
+
+@pytest.mark.usefixtures("log")
+@pytest.mark.parametrize("sight", SIGHTS, ids=str)
+def test_list_and_stream_hide_the_same(sight: Sight) -> None:
+    assert list(sight.narrow(Event.objects.all())) == [
+        event for event in Event.objects.all() if sight.covers(Frame.of(event))
+    ]
+
+
+@pytest.mark.usefixtures("log")
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_what_the_guards_recorded_is_for_admins(role: Role) -> None:
+    assert seen(Sight.of(Rights(role))) == {(project, "task.created") for project in (None, 1, 2)}
+    assert seen(Sight.of(Rights(role, frozenset({1})))) == {(1, "task.created")}
+
+
+@pytest.mark.usefixtures("log")
+def test_what_belongs_to_no_project_is_for_those_who_see_all() -> None:
+    assert seen(Sight.of(Rights(Role.ADMIN, frozenset({1})))) == {(1, "task.created"), (1, "security.audit.access")}
+    assert len(seen(Sight.of(Rights(Role.ADMIN)))) == 6
+
+
+@pytest.mark.usefixtures("log")
+def test_without_rights_nothing_is_seen() -> None:
+    assert seen(Sight.of(None)) == set()

@@ -8,8 +8,9 @@ from rest_framework.test import APIClient
 
 from events.models import Event
 from events.states import EventType
-from events.tests.factories import record
+from events.tests.factories import ACTOR, record
 from security.roles import Role
+from security.services import limit_access
 from security.tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -107,3 +108,42 @@ def test_nobody_writes_the_log(method: str) -> None:
 def test_strangers_see_nothing(client: Client) -> None:
     paths: list[Any] = [URL, f"{URL}/cursor", f"{URL}/{record().id}"]
     assert {client.get(path).status_code for path in paths} == {401}
+
+
+class TestLimits:
+    """Who is limited to project 1 hears of nothing else."""
+
+    @pytest.fixture
+    def limited(self) -> APIClient:
+        user = make_user(Role.ADMIN)
+        limit_access(user, project_ids=[1], actor=ACTOR)
+        client = APIClient()
+        client.force_login(user)
+        return client
+
+    @pytest.mark.parametrize("query", ["", "after=0", "task=7", "after=0&task=7", "type=task.", "trace_id=t"])
+    def test_the_list_holds_their_projects_only(self, limited: APIClient, query: str) -> None:
+        inside = record(project_id=1, task_id=7, trace_id="t").id
+        for project in (2, None):
+            record(project_id=project, task_id=7, trace_id="t")
+        assert ids(limited, query) == [inside]
+
+    def test_another_project_looks_like_none(self, limited: APIClient) -> None:
+        record(project_id=2)
+        assert ids(limited, "project=2") == ids(limited, "project=3") == []
+
+    @pytest.mark.parametrize("project", [2, None])
+    def test_an_event_outside_is_not_found(self, limited: APIClient, project: int | None) -> None:
+        outside = record(project_id=project)
+        answers = [limited.get(f"{URL}/{id_}") for id_ in (outside.id, 10**9)]
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert answers[0].json()["errors"] == answers[1].json()["errors"]
+
+
+@pytest.mark.parametrize(("role", "is_shown"), [(Role.VIEWER, False), (Role.OPERATOR, False), (Role.ADMIN, True)])
+def test_what_the_guards_recorded_is_for_admins(role: Role, is_shown: bool) -> None:
+    client = APIClient()
+    client.force_login(make_user(role))
+    event = record(EventType.SECURITY_AUDIT_ACCESS, project_id=None, action="x", resource="y", outcome="denied")
+    assert (ids(client) == [event.id]) is is_shown
+    assert (client.get(f"{URL}/{event.id}").status_code == 200) is is_shown

@@ -16,9 +16,13 @@ from orchestration.states import TaskStatus
 
 _MAX_REF = 100
 _RELATED = ("ref", "title", "depends_on", "parent", "assignee")
+_NAME = [
+    {"type": "string", "minLength": 1, "maxLength": _MAX_REF},
+    {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+]
 
 
-@extend_schema_field({"oneOf": [{"type": "string", "maxLength": _MAX_REF}, {"type": "integer", "minimum": 1}]})
+@extend_schema_field({"oneOf": _NAME})
 class NameField(serializers.Field[Any, Any, Any, Any]):
     """The `ref` of a task of the same request, or the id of a task that exists."""
 

@@ -1,20 +1,31 @@
 from __future__ import annotations
 
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.bodies import WHOLE, RowField, StrictSerializer, VersionedSerializer
 from api.examples import shown
-from orchestration.models import Task
+from orchestration.models import Task, key_of
 from orchestration.serializers import examples
+
+
+@extend_schema_field({"type": "number", "exclusiveMinimum": 0})
+class AmountField(serializers.FloatField):
+    """A number above zero, or none. The service says what is wrong with one that is not."""
+
+    def __init__(self, *, most: int) -> None:
+        super().__init__(required=False, allow_null=True, max_value=most)
 
 
 class LimitsSerializer(StrictSerializer):
     """Caps of one task; each one missing means the agent's own."""
 
-    turns = serializers.IntegerField(required=False, allow_null=True)
-    tokens = serializers.IntegerField(required=False, allow_null=True)
-    minutes = serializers.FloatField(required=False, allow_null=True)
-    usd = serializers.FloatField(required=False, allow_null=True)
+    turns = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=100_000)
+    tokens = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=10**12)
+    minutes = AmountField(most=60 * 24 * 30)
+    usd = AmountField(most=1_000_000)
 
 
 class TaskFieldsSerializer(StrictSerializer, serializers.ModelSerializer[Task]):
@@ -69,11 +80,21 @@ class TaskChangesSerializer(TaskCreateSerializer, VersionedSerializer):
         read_only_fields = ["project"]
 
 
+class KeyField(serializers.CharField):
+    """What `Task.key` says, from the id alone: lists read values, not tasks."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(source="pk", read_only=True, **kwargs)
+
+    def to_representation(self, value: int) -> str:
+        return key_of(value)
+
+
 # Read `depends_on` with the task.
 class TaskSerializer(TaskFieldsSerializer):
     """A task as it is."""
 
-    key = serializers.CharField(read_only=True, help_text="Its name in branches, folders and commit messages.")
+    key = KeyField(help_text="Its name in branches, folders and commit messages.")
     depends_on = serializers.ListField(child=serializers.IntegerField(), read_only=True)
 
     class Meta(TaskFieldsSerializer.Meta):
@@ -98,7 +119,7 @@ class TaskSerializer(TaskFieldsSerializer):
 class TaskSummarySerializer(serializers.ModelSerializer[Task]):
     """A task in a few words."""
 
-    key = serializers.CharField(read_only=True)
+    key = KeyField()
 
     class Meta:
         model = Task

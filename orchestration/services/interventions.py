@@ -15,7 +15,7 @@ from events.states import EventType
 from orchestration.exceptions import DomainError, Gone, VersionConflict
 from orchestration.models import Task
 from orchestration.services.locks import lock_tasks
-from orchestration.services.rows import reread, stale
+from orchestration.services.rows import refuse_archived, reread, stale
 
 P = ParamSpec("P")
 Command = Callable[Concatenate[Task, P], Task]
@@ -28,7 +28,7 @@ def audited(name: str) -> Callable[[Command[P]], Command[P]]:
 
     Whoever changes a task, its active run's place or its items holds that lock, so what the command sees stays true
     until it is done. A refusal is recorded after the command has been undone; within an outer unit of work that is
-    kept when its owner catches the refusal inside it. Raises Gone for a deleted task, and what the command raises.
+    kept when its owner catches the refusal inside it. Raises Gone for a deleted task, Archived, and what the command raises.
     """
 
     def decorate(command: Command[P]) -> Command[P]:
@@ -38,7 +38,8 @@ def audited(name: str) -> Callable[[Command[P]], Command[P]]:
             try:
                 with events.unit_of_work():
                     lock_tasks([task.pk])
-                    done = command(reread(task), *args, **kwargs)
+                    refuse_archived(reread(task))
+                    done = command(task, *args, **kwargs)
                     _record(done, name, actor, "applied")
             except DomainError as refusal:
                 _record_refusal(task, name, actor, refusal)

@@ -61,6 +61,11 @@ def make_task(project: Project, **fields: Any) -> Task:
     return tasks.create_task(project, **{"title": f"Task {next(_numbers)}", "actor": ACTOR} | fields)
 
 
+def make_done(task: Task) -> Task:
+    """Let a task be done by a move, so that those that wait for it hear of it."""
+    return tasks.move_task(set_status(task, TaskStatus.REVIEW), TaskStatus.DONE, actor=ACTOR)
+
+
 def set_status(task: Task, status: TaskStatus) -> Task:
     """Put a task into a status without a move, as a test's starting point."""
     Task.objects.filter(pk=task.pk).update(status=status)

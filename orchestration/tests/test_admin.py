@@ -262,7 +262,7 @@ def test_saving_a_limited_user_leaves_the_limit(project: Project, admin_client: 
     url = reverse("admin:auth_user_change", args=[user.pk])
     assert "checked" in str(admin_client.get(url).context["adminform"].form["projects"])
     admin_client.post(url, {"is_active": "on", "projects": [project.pk], "first_name": "Maya"})
-    assert limit_of(User.objects.get(pk=user.pk), None) == {project.pk}
+    assert limit_of(User.objects.get(pk=user.pk), None) == frozenset({project.pk})
 
 
 def test_a_token_is_limited_to_projects(project: Project, admin_user: User, admin_client: Client) -> None:

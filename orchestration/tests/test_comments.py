@@ -6,9 +6,9 @@ import pytest
 
 from events.models import Event
 from events.states import EventType
-from orchestration.exceptions import Invalid
+from orchestration.exceptions import Invalid, VersionConflict
 from orchestration.models import Comment, Project, Task
-from orchestration.services.comments import create_comment, mark_addressed
+from orchestration.services.comments import create_comment, delete_comment, mark_addressed, update_comment
 from orchestration.services.documents import create_document
 from orchestration.states import CommentStatus
 from orchestration.tests.factories import ACTOR, make_project, make_task
@@ -69,3 +69,29 @@ def test_what_a_run_has_taken_up_is_addressed_once(project: Project, task: Task)
         resolved.pk: (CommentStatus.RESOLVED, 1),
         others.pk: (CommentStatus.OPEN, 1),
     }
+
+
+def test_a_comment_is_changed_with_its_place_on_record(task: Task) -> None:
+    made = update_comment(comment(task, run_id=7), actor=ACTOR, body="Better", status=CommentStatus.RESOLVED)
+    event = Event.objects.get(type=EventType.COMMENT_UPDATED)
+    assert (made.body, made.version, event.payload["fields"]) == ("Better", 2, ["body", "status"])
+    assert (event.project_id, event.task_id, event.run_id) == (task.project_id, task.pk, 7)
+
+
+def test_a_comment_is_deleted_once_and_its_place_is_on_record(task: Task) -> None:
+    made = comment(task, run_id=7)
+    delete_comment(made, actor=ACTOR)
+    delete_comment(made, actor=ACTOR)
+    event = Event.objects.get(type=EventType.COMMENT_DELETED)
+    assert (event.project_id, event.task_id, event.run_id, event.payload) == (
+        task.project_id, task.pk, 7, {"id": made.pk}
+    )  # fmt: skip
+    assert not Comment.objects.exists()
+
+
+def test_a_comment_that_was_changed_since_is_not_deleted(task: Task) -> None:
+    made = comment(task)
+    update_comment(Comment.objects.get(), actor=ACTOR, body="Newer")
+    with pytest.raises(VersionConflict) as refusal:
+        delete_comment(made, actor=ACTOR, expected_version=1)
+    assert refusal.value.data == {"version": 2, "status": "open"}

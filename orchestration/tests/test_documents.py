@@ -10,7 +10,8 @@ from events.models import Event
 from events.states import EventType
 from orchestration.exceptions import Invalid, NameTaken, VersionConflict
 from orchestration.models import Document, Project
-from orchestration.services.documents import create_document, update_document
+from orchestration.services.comments import create_comment
+from orchestration.services.documents import create_document, delete_document, update_document
 from orchestration.states import DocumentType
 from orchestration.tests.factories import ACTOR, make_project
 
@@ -83,3 +84,31 @@ def test_a_document_needs_a_path(project: Project) -> None:
     with pytest.raises(Invalid, match="path"):
         create(project, "")
     assert not Document.objects.exists()
+
+
+def test_a_document_goes_with_what_was_said_about_it(project: Project) -> None:
+    document, kept = create(project), create(project, "kept.md")
+    said = create_comment(body="Why?", author=ACTOR, actor=ACTOR, document=document)
+    delete_document(document, actor=ACTOR, expected_version=1)
+    assert list(Document.objects.all()) == [kept]
+    gone = Event.objects.filter(type__endswith=".deleted").order_by("id")
+    assert [(event.type, event.project_id, event.payload) for event in gone] == [
+        (EventType.COMMENT_DELETED, project.pk, {"id": said.pk}),
+        (EventType.DOCUMENT_DELETED, project.pk, {"id": document.pk}),
+    ]
+
+
+def test_a_document_that_is_gone_is_deleted_without_a_word(project: Project) -> None:
+    document = create(project)
+    delete_document(document, actor=ACTOR)
+    delete_document(document, actor=ACTOR)
+    assert Event.objects.filter(type=EventType.DOCUMENT_DELETED).count() == 1
+
+
+def test_a_document_that_was_changed_since_is_not_deleted(project: Project) -> None:
+    document = create(project)
+    update_document(document, actor=ACTOR, body="Newer")
+    with pytest.raises(VersionConflict) as refusal:
+        delete_document(document, actor=ACTOR, expected_version=1)
+    assert refusal.value.data == {"version": 2}
+    assert Document.objects.exists()

@@ -5,13 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models import Q
 
 from events.models import Event
 from events.states import EventType
-from orchestration.exceptions import CrossProject, Invalid, InvalidTransition, VersionConflict
+from orchestration.exceptions import (
+    Archived,
+    CrossProject,
+    Gone,
+    Invalid,
+    InvalidTransition,
+    TaskOpen,
+    VersionConflict,
+)
 from orchestration.models import Project, Task
+from orchestration.services.projects import update_project
 from orchestration.services.tasks import create_task, mark_task, move_task, update_task
-from orchestration.states import MOVES, TaskStatus
+from orchestration.states import MOVES, OVER, TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +111,84 @@ def test_a_task_cannot_be_its_own_ancestor(project: Project) -> None:
     child = make_task(project, parent=parent)
     with pytest.raises(Invalid):
         update_task(parent, actor=ACTOR, parent=child)
+    with pytest.raises(Invalid):
+        update_task(parent, actor=ACTOR, parent=parent)
+
+
+def test_a_stale_row_hides_no_circle_of_parents(project: Project) -> None:
+    first, second = make_task(project), make_task(project)
+    stale = Task.objects.select_related("parent").get(pk=second.pk)
+    update_task(second, actor=ACTOR, parent=first)
+    with pytest.raises(Invalid):
+        update_task(first, actor=ACTOR, parent=stale)
+
+
+def test_a_task_may_be_moved_up_and_below_another_task(project: Project) -> None:
+    first, second = make_task(project), make_task(project)
+    task = make_task(project, parent=first)
+    assert update_task(task, actor=ACTOR, parent=second).parent == second
+    assert update_task(task, actor=ACTOR, parent=None).parent is None
+
+
+def test_no_subtask_is_put_below_what_is_archived_or_gone(project: Project) -> None:
+    task, parent = make_task(project), set_status(make_task(project), TaskStatus.DONE)
+    update_task(parent, actor=ACTOR, is_archived=True)
+    with pytest.raises(Archived):
+        update_task(task, actor=ACTOR, parent=parent)
+    Task.objects.filter(pk=parent.pk).delete()
+    with pytest.raises(Gone):
+        make_task(project, parent=parent)
+
+
+@pytest.mark.parametrize("status", sorted(OVER))
+def test_what_is_over_can_be_archived_and_brought_back(project: Project, status: TaskStatus) -> None:
+    task = set_status(make_task(project), status)
+    assert update_task(task, actor=ACTOR, is_archived=True).is_archived
+    assert not update_task(task, actor=ACTOR, is_archived=False).is_archived
+    events = Event.objects.filter(type=EventType.TASK_UPDATED)
+    assert [event.payload["fields"] for event in events] == [["is_archived"], ["is_archived"]]
+
+
+@pytest.mark.parametrize("status", sorted(set(TaskStatus) - OVER))
+def test_what_is_not_over_is_not_archived(project: Project, status: TaskStatus) -> None:
+    task = set_status(make_task(project), status)
+    with pytest.raises(TaskOpen) as refusal:
+        update_task(task, actor=ACTOR, is_archived=True)
+    assert refusal.value.data == {"status": status}
+
+
+@pytest.mark.parametrize("status", [TaskStatus.FAILED, TaskStatus.CANCELLED])
+def test_an_archived_task_does_not_move(project: Project, status: TaskStatus) -> None:
+    task = update_task(set_status(make_task(project), status), actor=ACTOR, is_archived=True)
+    with pytest.raises(Archived):
+        move_task(task, TaskStatus.TODO, actor=ACTOR)
+    assert Task.objects.get().status == status
+
+
+def test_an_archived_project_gains_no_tasks_and_starts_none(project: Project) -> None:
+    task = make_task(project)
+    update_project(project, actor=ACTOR, is_archived=True)
+    with pytest.raises(Archived):
+        make_task(project)
+    assert not Task.objects.ready().exists()
+    update_project(project, actor=ACTOR, is_archived=False)
+    assert Task.objects.due().get() == task
+
+
+def test_a_move_of_a_task_that_is_gone_is_refused(project: Project) -> None:
+    task = make_task(project)
+    Task.objects.all().delete()
+    with pytest.raises(Gone):
+        move_task(task, TaskStatus.RUNNING, actor=ACTOR)
+    with pytest.raises(Gone):
+        mark_task(task, actor=ACTOR, is_held=True)
+
+
+def test_a_move_may_ask_for_more_of_the_row(project: Project) -> None:
+    task = make_task(project)
+    with pytest.raises(InvalidTransition):
+        move_task(task, TaskStatus.RUNNING, actor=ACTOR, where=Q(is_held=True))
+    assert move_task(task, TaskStatus.RUNNING, actor=ACTOR, where=Q(is_held=False)).status == TaskStatus.RUNNING
 
 
 @pytest.mark.parametrize(

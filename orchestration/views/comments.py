@@ -31,7 +31,7 @@ class CommentViewSet(RowViewSet[Comment]):
 
     @extend_schema(request=CommentSerializer, responses={201: CommentSerializer})
     def create(self, request: Request) -> Response:
-        """Say something about a task, about a line of a run's diff, or about a document."""
+        """Write a comment: about a task, about a line of a run's diff, or about a document."""
         given = self.body(CommentSerializer)
         comment = create_comment(**given, author=request.user.get_username(), actor=actor_of(request))
         return self.answer(comment, status.HTTP_201_CREATED)

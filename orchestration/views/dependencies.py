@@ -36,6 +36,6 @@ class DependencyViewSet(RowViewSet[TaskDependency]):
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, **_: Any) -> Response:
-        """Remove an edge."""
+        """Remove a dependency."""
         remove_dependency(self.get_object(), actor=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)

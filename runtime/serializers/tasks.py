@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.bodies import MAX_WHOLE, RowField, StrictSerializer, VersionedSerializer
@@ -60,6 +61,18 @@ class RunRequestSerializer(CommandSerializer):
     )
 
 
+_VERSION = {"type": "integer", "minimum": 1, "maximum": MAX_WHOLE}
+
+
+@extend_schema_field(
+    {"type": "object", "propertyNames": {"pattern": "^[0-9]{1,18}$"}, "additionalProperties": _VERSION}
+)
+class VersionsField(serializers.DictField):
+    """Versions, by the ids of rows."""
+
+    child = serializers.IntegerField(min_value=1, max_value=MAX_WHOLE)
+
+
 @shown(request=examples.BROADCAST)
 class BroadcastSerializer(StrictSerializer):
     """Which tasks get the command: those that all selectors given agree on."""
@@ -74,8 +87,7 @@ class BroadcastSerializer(StrictSerializer):
         queryset=Agent.objects.all(), required=False, help_text="Tasks assigned to this agent, or being done by it."
     )
     project = RowField(queryset=Project.objects.all(), required=False)
-    expected_versions = serializers.DictField(
-        child=serializers.IntegerField(min_value=1, max_value=MAX_WHOLE),
+    expected_versions = VersionsField(
         required=False,
         help_text="By task id, the version that was read; a task that has another one now is a conflict.",
     )

@@ -21,6 +21,7 @@ from orchestration.models import Project, Task
 from orchestration.services.tasks import update_task
 from orchestration.tests import clients
 from orchestration.tests.factories import ACTOR, make_task
+from runtime.models import TaskRun
 from runtime.services import commands
 from runtime.services.broadcasting import COMMANDS, broadcast
 from runtime.tests.hands import Hands
@@ -52,9 +53,12 @@ class Client:
             case "edit":
                 self.edit(task)
             case "broadcast":
-                self.broadcast(self.chance.sample(task_ids, 3))
+                command = self.chance.choice(list(COMMANDS))
+                for task_id, outcome in self.give_all(command, self.chance.sample(task_ids, 3)):
+                    self.note(task_id, command, outcome)
             case "cancel run":
-                self.cancel_run(task)
+                if run := task.runs.select_related("task").order_by("-attempt").first():
+                    self.note(task.pk, "cancel", self.cancel(run))
             case _:
                 self.note(task.pk, deed, self.give(deed, task))
 
@@ -79,16 +83,14 @@ class Client:
         with suppress(VersionConflict):
             update_task(task, actor=self.actor, priority=self.chance.randint(0, 4))
 
-    def broadcast(self, task_ids: list[int]) -> None:
-        command = self.chance.choice(list(COMMANDS))
+    def give_all(self, command: str, task_ids: list[int]) -> list[tuple[int, str]]:
+        """Give a command to several tasks, and return what became of it for each."""
         changes = "Blue" if command == "request-changes" else ""
-        for result in broadcast(command, actor=self.actor, ids=task_ids, changes=changes).results:
-            self.note(result.task, command, result.outcome)
+        done = broadcast(command, actor=self.actor, ids=task_ids, changes=changes)
+        return [(result.task, result.outcome) for result in done.results]
 
-    def cancel_run(self, task: Task) -> None:
-        run = task.runs.select_related("task").order_by("-attempt").first()
-        if run is not None:
-            self.note(task.pk, "cancel", outcome_of(lambda: commands.cancel_run(run, actor=self.actor)))
+    def cancel(self, run: TaskRun) -> str:
+        return outcome_of(lambda: commands.cancel_run(run, actor=self.actor))
 
     def note(self, task_id: int, command: str, outcome: str) -> None:
         self.answers[self.actor, task_id, command.replace("-", "_"), outcome] += 1
@@ -102,16 +104,26 @@ class HttpClient(Client):
         self.actor = f"user:{Role.OPERATOR.group}"
         self._api = clients.Client(Role.OPERATOR)
 
-    def act(self, task_ids: list[int]) -> None:
-        task = Task.objects.get(pk=self.chance.choice(task_ids))
-        command = self.chance.choice(["pause", "resume", "retry", "cancel", "approve", "request-changes"])
+    def give(self, command: str, task: Task) -> str:
         body: dict[str, Any] = {"expected_version": task.version} if self.chance.random() < 0.3 else {}
         if command == "request-changes":
             body["changes"] = "Blue"
-        response = self._api.post(f"/tasks/{task.pk}/{command}", **body)
+        return self._outcome(f"/tasks/{task.pk}/{command}", **body)
+
+    def give_all(self, command: str, task_ids: list[int]) -> list[tuple[int, str]]:
+        changes = {"changes": "Blue"} if command == "request-changes" else {}
+        response = self._api.post(f"/tasks/broadcast/{command}", ids=task_ids, **changes)
+        assert response.status_code == 200, response.content
+        return [(result["task"], result["outcome"]) for result in response.json()["results"]]
+
+    def cancel(self, run: TaskRun) -> str:
+        return self._outcome(f"/runs/{run.pk}/cancel")
+
+    def _outcome(self, path: str, **body: Any) -> str:
+        response = self._api.post(path, **body)
         assert response.status_code in {200, 409}, response.content
         code = "" if response.status_code == 200 else clients.error(response)[1]
-        self.note(task.pk, command, "applied" if not code else "conflict" if code == "version_conflict" else "refused")
+        return "applied" if not code else "conflict" if code == "version_conflict" else "refused"
 
 
 def outcome_of(command: Callable[[], object]) -> str:

@@ -9,22 +9,26 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from django.utils import timezone
+from django.db import IntegrityError
 from pytest_django import Settings
 
 from events import services as events
 from inbox import services as inbox
+from inbox.exceptions import ItemClosed
 from inbox.models import InboxItem
 from inbox.states import ItemType
 from orchestration.exceptions import DomainError
 from orchestration.models import Project, Task
 from orchestration.services.dependencies import add_dependency
+from orchestration.services.locks import lock_tasks
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
 from orchestration.tests.races import meanwhile, race, result
 from runtime.models import TaskRun
 from runtime.services import commands
 from runtime.services.broadcasting import COMMANDS
+from runtime.services.deletion import delete_task
+from runtime.services.moves import write_fenced
 from runtime.services.running import run_task
 from runtime.states import RunStatus
 from runtime.tests.crowd import outcome_of
@@ -66,7 +70,7 @@ def while_open(change: Callable[[], object], act: Callable[[], T]) -> T:
     with events.unit_of_work():
         change()
         acting = meanwhile(act)
-    answer = result(acting)
+    answer: T | DomainError = result(acting)
     if isinstance(answer, DomainError):
         raise answer
     return answer
@@ -131,11 +135,15 @@ def test_cancelling_a_run_that_ends_in_this_moment_leaves_its_work_in_review(tas
     assert fresh(task).status == TaskStatus.REVIEW
 
 
-def test_a_review_that_is_closed_during_a_cancel_is_refused_and_nobody_waits_for_ever(task: Task, hands: Hands) -> None:
+def test_a_review_that_is_closed_during_a_cancel_is_refused_and_neither_waits_for_ever(
+    task: Task, hands: Hands
+) -> None:
     item = InboxItem.objects.get(task=in_review(task, hands), item_type=ItemType.TASK_COMPLETED)
-    approve = partial(inbox.close_item, item, actor=ACTOR)
-    cancel = partial(commands.cancel_task, fresh(task), actor=ACTOR)
-    assert while_open(cancel, lambda: outcome_of(approve)) == "refused"
+    with events.unit_of_work():
+        lock_tasks([task.pk])
+        closing = meanwhile(partial(inbox.close_item, item, actor=ACTOR))
+        commands.cancel_task(fresh(task), actor=ACTOR)
+    assert isinstance(result(closing), ItemClosed)
     assert (fresh(task).status, fresh(task).approved_at) == (TaskStatus.CANCELLED, None)
 
 
@@ -204,14 +212,20 @@ def test_of_clients_with_other_keys_one_runs_the_task(task: Task) -> None:
     assert outcomes == {"applied": 1, "refused": CLIENTS - 1}
 
 
-def test_rows_that_refer_to_a_locked_task_can_be_written(task: Task, hands: Hands) -> None:
+def test_a_run_may_end_while_its_question_is_being_written(task: Task, hands: Hands) -> None:
     run = hands.begin(task)
-    item = partial(inbox.ask, ItemType.ALERT, task=task, title="Look", dedupe_key="look", run_id=run.pk, actor=ACTOR)
+    ask = partial(inbox.ask, ItemType.AWAIT_USER_INPUT, task=task, title="?", dedupe_key="?", run_id=run.pk)
 
-    def note_and_ask() -> None:
-        with events.unit_of_work():
-            TaskRun.objects.filter(pk=run.pk).update(started_at=timezone.now())
-            item()
+    def carry_over() -> None:
+        write_fenced(TaskRun.objects.get(), log_seq=1)
+        ask(actor=ACTOR)
 
-    while_open(partial(commands.cancel_task, fresh(task), actor=ACTOR), note_and_ask)
-    assert disagreements() == []
+    while_open(carry_over, lambda: hands.finish(run, "finished"))
+    assert fresh(task).status == TaskStatus.REVIEW
+
+
+def test_what_refers_to_a_task_that_is_being_deleted_is_refused_and_neither_waits_for_ever(task: Task) -> None:
+    ask = partial(inbox.ask, ItemType.ALERT, task=fresh(task), title="Look", dedupe_key="look", actor=ACTOR)
+    with pytest.raises(IntegrityError):
+        while_open(partial(delete_task, fresh(task), actor=ACTOR), ask)
+    assert not Task.objects.exists()

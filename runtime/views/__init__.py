@@ -1,1 +1,1 @@
-"""The API over runs, and over projects, agents and tasks, which need what this app knows: providers, runs, the planner."""
+"""The API over runs, and over projects, agents, tasks and comments, which need what this app knows: providers, runs, the planner."""

@@ -53,7 +53,7 @@ class AgentViewSet(RowViewSet[Agent]):
     @extend_schema(responses=HealthSerializer)
     @action(detail=True)
     def health(self, request: Request, **_: Any) -> Response:
-        """Say whether the agent can work, how busy it is, and what went wrong last."""
+        """Tell the health of an agent: whether it can work, how busy it is, and what went wrong last."""
         agent = with_load(self.get_queryset()).get(pk=self.get_object().pk)
         return Response(HealthSerializer(agent).data)
 

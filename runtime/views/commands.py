@@ -39,7 +39,7 @@ class CommandViewSet(RowViewSet[Task]):
     @extend_schema(request=RunRequestSerializer, responses=TaskSerializer)
     @action(detail=True, methods=["post"])
     def run(self, request: Request, **_: Any) -> Response:
-        """Start a task as soon as there is room, before everything else that waits.
+        """Run a task: start it as soon as there is room, before everything else that waits.
 
         What failed, is blocked or was cancelled begins anew. An Idempotency-Key is the run's own: it never runs the task twice,
         however late it is sent again.
@@ -53,19 +53,19 @@ class CommandViewSet(RowViewSet[Task]):
     @_command
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, **_: Any) -> Response:
-        """Hold a task that has not begun; ask a running one to stop at a safe point, its session kept."""
+        """Pause a task: one that has not begun is held, a running one is asked to stop at a safe point, its session kept."""
         return self._carry_out(pause_task)
 
     @_command
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, **_: Any) -> Response:
-        """Let a held task go, or continue the session of an interrupted one."""
+        """Resume a task: let a held one go, or continue the session of an interrupted one."""
         return self._carry_out(resume_task)
 
     @_command
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, **_: Any) -> Response:
-        """Put a failed, blocked or cancelled task back to todo."""
+        """Retry a task: put a failed, blocked or cancelled one back to todo."""
         return self._carry_out(retry_task)
 
     @_command
@@ -77,13 +77,13 @@ class CommandViewSet(RowViewSet[Task]):
     @_command
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, **_: Any) -> Response:
-        """Approve the work that waits in review; the scheduler merges it."""
+        """Approve a task: the work that waits in review is merged by the scheduler."""
         return self._carry_out(approve_task)
 
     @extend_schema(request=RequestChangesSerializer, responses=TaskSerializer)
     @action(detail=True, methods=["post"], url_path="request-changes")
     def request_changes(self, request: Request, **_: Any) -> Response:
-        """Send work in review back with what to change."""
+        """Request changes: send work in review back with what to change."""
         return self._carry_out(request_changes, RequestChangesSerializer)
 
     @extend_schema(request=BroadcastSerializer, responses=BroadcastResultSerializer, parameters=[_COMMAND])

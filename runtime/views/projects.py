@@ -21,6 +21,8 @@ from security.access import require_all_projects
 from security.identity import actor_of
 from security.roles import Role
 
+_OF_ALL = {"slug", "root_path"}
+
 
 @extend_schema(tags=["projects"])
 class ProjectViewSet(RowViewSet[Project]):
@@ -45,15 +47,20 @@ class ProjectViewSet(RowViewSet[Project]):
 
     @extend_schema(request=ProjectChangesSerializer, responses=ProjectSerializer)
     def partial_update(self, request: Request, **_: Any) -> Response:
-        """Change fields of a project; `is_paused` stops new starts."""
+        """Change fields of a project; `is_paused` stops new starts.
+
+        Slug and path meet those of all projects: only who sees all of them changes these.
+        """
         project = self.get_object()
         changes = self.changes(project, ProjectChangesSerializer)
+        if _OF_ALL & changes.keys():
+            require_all_projects(request)
         return self.answer(update_project(project, **changes, actor=actor_of(request)))
 
     @extend_schema(responses=ProjectGraphSerializer)
     @action(detail=True)
     def graph(self, request: Request, **_: Any) -> Response:
-        """Show the tasks of the project, what each waits for, and the longest chain of those that are not done."""
+        """Show the graph of a project: its tasks, what each waits for, and the longest chain of those that are not done."""
         return Response(ProjectGraphSerializer(project_graph(self.get_object())).data)
 
     @extend_schema(responses={204: None})

@@ -43,7 +43,7 @@ class RunViewSet(RowViewSet[TaskRun]):
         last = lines[-1].seq if lines else asked["after"]
         return Response(LogPageSerializer({"lines": lines, "next": last}).data)
 
-    @extend_schema(responses=DiffSerializer)
+    @extend_schema(responses={200: DiffSerializer, 409: None})
     @action(detail=True)
     def diff(self, request: Request, **_: Any) -> Response:
         """Return what the run changed; while it has not finished, what is on its branch."""

@@ -18,7 +18,7 @@ from orchestration.serializers.tasks import TaskChangesSerializer, TaskCreateSer
 from orchestration.services.graphs import create_graph
 from orchestration.services.tasks import create_task, update_task
 from runtime.filters import TaskFilter
-from runtime.queries import with_active_run, with_edges, with_subtasks
+from runtime.queries import OF_A_TASK
 from runtime.serializers.tasks import TaskSerializer, WaitSerializer
 from runtime.services.deletion import delete_task
 from runtime.views.commands import CommandViewSet
@@ -34,12 +34,7 @@ class TaskViewSet(CommandViewSet):
     serializer_class = TaskSerializer
     filterset_class = TaskFilter
     expandable = {"project": ProjectSerializer, "assignee": AgentSerializer}
-    reads = {
-        "active_run": with_active_run,
-        "depends_on": with_edges,
-        "subtasks_done": with_subtasks,
-        "subtasks_total": with_subtasks,
-    }
+    reads = OF_A_TASK
     apart = {"why": None, "graph": None, "bulk": None, "broadcast": None}
     ordering_fields = ["priority", "due_at", "created_at", "updated_at", "id"]
     ordering = ["priority", "id"]
@@ -77,7 +72,7 @@ class TaskViewSet(CommandViewSet):
     @extend_schema(responses=TaskGraphSerializer)
     @action(detail=True)
     def graph(self, request: Request, **_: Any) -> Response:
-        """Show what the task waits for and what waits for it, directly or through others, and the chain that keeps it longest."""
+        """Show the graph around a task: what it waits for and what waits for it, directly or not, and the chain that keeps it longest."""
         return Response(TaskGraphSerializer(task_graph(self.get_object())).data)
 
     @extend_schema(responses={204: None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.contrib.auth.models import Group, User
@@ -25,7 +26,12 @@ def make_user(role: Role | None = None, *, username: str = "", is_active: bool =
 
 
 def make_token(
-    user: User, *, scope: str = "admin", name: str = "robot", expires_at: datetime | None = None
+    user: User,
+    *,
+    scope: str = "admin",
+    name: str = "robot",
+    expires_at: datetime | None = None,
+    project_ids: Sequence[int] | None = None,
 ) -> tuple[ApiToken, str]:
     """Create a token; return it with its text."""
-    return create_token(user, name=name, scopes=[scope], expires_at=expires_at, actor=ACTOR)
+    return create_token(user, name=name, scopes=[scope], expires_at=expires_at, project_ids=project_ids, actor=ACTOR)

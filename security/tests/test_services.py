@@ -4,10 +4,11 @@ import re
 
 import pytest
 
+from events.models import Event
 from security import audit
 from security.exceptions import UnknownScope
-from security.models import ApiToken
-from security.services import create_token, revoke_token
+from security.models import AccessLimit, ApiToken
+from security.services import create_token, limit_access, revoke_token
 from security.tests.factories import ACTOR, make_token, make_user
 
 pytestmark = pytest.mark.django_db
@@ -49,3 +50,24 @@ def test_without_a_trail_no_token_is_made(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(audit.NoTrail):
         make_token(make_user())
     assert not ApiToken.objects.exists()
+
+
+def test_a_user_is_limited_to_projects_and_freed_again() -> None:
+    user = make_user()
+    limit_access(user, project_ids=[3, 1, 3], actor=ACTOR)
+    assert AccessLimit.objects.get().project_ids == [1, 3]
+    limit_access(user, project_ids=[], actor=ACTOR)
+    assert AccessLimit.objects.get().project_ids == []
+    limit_access(user, project_ids=None, actor=ACTOR)
+    assert not AccessLimit.objects.exists()
+
+
+def test_each_limit_is_on_record() -> None:
+    user = make_user(username="ada")
+    limit_access(user, project_ids=[2, 1], actor=ACTOR)
+    limit_access(user, project_ids=None, actor=ACTOR)
+    told = [(event.type, event.payload["resource"], event.payload["reason"]) for event in Event.objects.order_by("id")]
+    assert told == [
+        ("security.audit.access", f"User {user.pk} (ada)", "projects [1, 2]"),
+        ("security.audit.access", f"User {user.pk} (ada)", "all projects"),
+    ]

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.commands import ROOT
-
+ROOT = Path(__file__).resolve().parents[3]
 LIMIT_S = 60.0
 
 

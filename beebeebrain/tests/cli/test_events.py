@@ -10,14 +10,13 @@ import pytest
 from django.utils import timezone
 
 from beebeebrain.cli.errors import ExitCode
-from beebeebrain.tests.cli.program import Bbb
+from beebeebrain.tests.cli.program import ROOT, Bbb
 from beebeebrain.tests.cli.servers import Answer, serving
 from events.models import Event
 from orchestration.models import Project, Task
 from orchestration.services.tasks import move_task, update_task
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import make_task
-from tests.commands import ROOT
 
 
 @pytest.fixture

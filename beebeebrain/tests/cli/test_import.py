@@ -82,6 +82,11 @@ def test_an_agent_that_is_not_there_is_told_with_its_line(bbb: Bbb, project: Pro
     assert not Task.objects.exists()
 
 
+def test_a_server_that_is_away_is_no_mistake_of_the_plan(stranger: Bbb) -> None:
+    stranger.environment = {"BBB_URL": "http://127.0.0.1:9", "BBB_TOKEN": "bbb_12345678"}
+    assert send(stranger, "- [ ] One @Ada", "-p", "1").code == ExitCode.UNAVAILABLE
+
+
 def test_what_the_server_refuses_is_told_with_its_line(bbb: Bbb, project: Project) -> None:
     done = send(bbb, f"- [ ] One\n\n- [ ] {'x' * 301}")
     assert (done.code, "plan.md:3: title: " in done.err) == (ExitCode.REFUSED, True), done.err

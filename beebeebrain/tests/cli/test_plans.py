@@ -200,6 +200,11 @@ def test_a_block_of_code_is_kept_as_it_is() -> None:
     assert (first["checks"], second["title"]) == (["true"], "Two")
 
 
+def test_a_block_of_code_keeps_its_tabs() -> None:
+    assert only("- [ ] One\n  ```\n  all:\n  \tmake\n  ```")["description"] == "```\nall:\n\tmake\n```"
+    assert only("- [ ] One\n\twords\n\t\tmore")["description"] == "words\n\tmore"
+
+
 def test_a_block_of_code_between_items_holds_no_tasks() -> None:
     assert only("~~~\n- [ ] no task\n```\n~~~\n\n- [ ] One")["title"] == "One"
 

@@ -11,8 +11,7 @@ import typer
 
 from beebeebrain.cli.app import PLACES, app
 from beebeebrain.cli.errors import MEANINGS, ExitCode
-from beebeebrain.tests.cli.program import Bbb
-from tests.commands import ROOT
+from beebeebrain.tests.cli.program import ROOT, Bbb
 
 FOREIGN = {
     "django",

@@ -21,6 +21,9 @@ class Command(BaseCommand):
         parser.add_argument("username", help="whose token it is; it never may more than this user")
         parser.add_argument("--name", required=True, help="what it is for")
         parser.add_argument("--scope", required=True, choices=sorted(SCOPES), help="what it allows at most")
+        parser.add_argument(
+            "--project", type=int, action="append", help="the id of a project it is for; several times for several"
+        )
         parser.add_argument("--days", type=int, help="how long it lasts; without it, until it is revoked")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -33,8 +36,16 @@ class Command(BaseCommand):
         days = options["days"]
         if days is not None and not 0 < days <= 3650:
             raise CommandError("--days takes 1 to 3650.", returncode=2)
+        projects = options["project"]
+        if projects is not None and min(projects) < 1:
+            raise CommandError("--project takes the id of a project.", returncode=2)
         expires_at = timezone.now() + timedelta(days=days) if days is not None else None
         _, text = create_token(
-            user, name=name, scopes=[options["scope"]], expires_at=expires_at, actor="system:create_token"
+            user,
+            name=name,
+            scopes=[options["scope"]],
+            expires_at=expires_at,
+            project_ids=projects,
+            actor="system:create_token",
         )
         self.stdout.write(text)

@@ -1,0 +1,144 @@
+"""Whoever refuses a request to the API (a view, Django, the parser, the database): the answer has one shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from django.core.exceptions import BadRequest, DisallowedHost, RequestDataTooBig, TooManyFieldsSent
+from django.db import connection
+from django.http import HttpResponseBase
+from django.test import RequestFactory
+from rest_framework.test import APIClient
+
+from beebeebrain import errors
+from security.roles import Role
+from security.tests.factories import make_user
+
+PROJECTS = "/api/v1/projects"
+FORM = "application/x-www-form-urlencoded"
+LARGE = "a=" + "x" * 3_000_000
+
+Send = Callable[[APIClient], Any]
+
+REFUSALS: dict[str, tuple[Send, int, str]] = {
+    "nowhere": (lambda client: client.get("/api/v1/honey"), 404, "not_found"),
+    "nowhere, a post": (lambda client: client.post("/api/v1/honey"), 404, "not_found"),
+    "with a slash": (lambda client: client.get(f"{PROJECTS}/"), 404, "not_found"),
+    "a path that is not UTF-8": (lambda client: client.get("/api/v1/%ff"), 404, "not_found"),
+    "a path with a NUL": (lambda client: client.get(f"{PROJECTS}/%00"), 404, "not_found"),
+    "no row": (lambda client: client.get(f"{PROJECTS}/0"), 404, "not_found"),
+    "an id that is none": (lambda client: client.get(f"{PROJECTS}/one"), 404, "not_found"),
+    "an id beyond all ids": (lambda client: client.get(f"{PROJECTS}/{10**30}"), 404, "not_found"),
+    "another host": (lambda client: client.get(PROJECTS, headers={"Host": "evil.example"}), 400, "host_not_allowed"),
+    "a host that is none": (lambda client: client.get(PROJECTS, headers={"Host": "a b"}), 400, "host_not_allowed"),
+    "no JSON wanted": (lambda client: client.get(PROJECTS, headers={"Accept": "text/html"}), 406, "not_acceptable"),
+    "a method there is not": (lambda client: client.put(PROJECTS), 405, "method_not_allowed"),
+    "a method nobody knows": (lambda client: client.generic("BREW", PROJECTS), 405, "method_not_allowed"),
+    "options": (lambda client: client.options(PROJECTS), 405, "method_not_allowed"),
+    "a text": (lambda client: client.post(PROJECTS, "x", content_type="text/plain"), 415, "unsupported_media_type"),
+    "a form": (lambda client: client.post(PROJECTS, "a=1", content_type=FORM), 415, "unsupported_media_type"),
+    "files": (lambda client: client.post(PROJECTS, {"a": "1"}, format="multipart"), 415, "unsupported_media_type"),
+    "no JSON": (lambda client: client.post(PROJECTS, "{", content_type="application/json"), 400, "parse_error"),
+    "an unknown parameter": (lambda client: client.get(f"{PROJECTS}?colour=red"), 400, "unknown_parameter"),
+    "a query that is not UTF-8": (lambda client: client.get(f"{PROJECTS}?search=%ff"), 400, "invalid"),
+    "a NUL in a filter": (lambda client: client.get(f"{PROJECTS}?search=%00"), 400, "null_characters_not_allowed"),
+    "a limit that is none": (lambda client: client.get(f"{PROJECTS}?limit=0"), 400, "invalid"),
+    "a large body": (lambda client: client.post(PROJECTS, {"name": LARGE}, format="json"), 413, "body_too_large"),
+    "several mistakes": (lambda client: client.post(PROJECTS, {}, format="json"), 400, "invalid_request"),
+}
+
+
+@pytest.fixture
+def client() -> APIClient:
+    client = APIClient(raise_request_exception=False)
+    client.force_authenticate(make_user(Role.ADMIN))
+    return client
+
+
+def assert_shape(answer: Any, status: int, code: str) -> None:
+    told = json.loads(answer.content)
+    assert (answer.status_code, told["code"]) == (status, code), told
+    assert answer["Content-Type"] == "application/problem+json"
+    assert told.keys() - {"data"} == {"type", "title", "status", "code", "detail", "instance", "trace_id", "errors"}
+    assert (told["status"], told["title"]) == (status, HTTPStatus(status).phrase)
+    assert told["type"] == f"urn:beebeebrain:error:{code}"
+    assert told["detail"]
+    assert told["instance"].startswith("/api/v1/")
+    for error in told["errors"]:
+        assert error.keys() - {"pointer", "parameter"} == {"code", "detail"}
+    assert told["errors"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_has_the_shape(client: APIClient, name: str) -> None:
+    send, status, code = REFUSALS[name]
+    assert_shape(send(client), status, code)
+
+
+@pytest.mark.django_db
+def test_a_stranger_is_told_in_the_shape() -> None:
+    assert_shape(APIClient().get(PROJECTS), 401, "not_authenticated")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ("a=1", 403, "csrf_failed"),
+        (LARGE, 413, "body_too_large"),
+        ("&".join(f"a{number}=1" for number in range(2000)), 400, "bad_request"),
+    ],
+)
+def test_a_form_of_a_page_that_is_not_ours_is_told_in_the_shape(body: str, status: int, code: str) -> None:
+    # Who looks for the CSRF token reads the form.
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(make_user(Role.ADMIN))
+    assert_shape(client.post(PROJECTS, body, content_type=FORM), status, code)
+
+
+@pytest.mark.django_db
+def test_a_fault_of_ours_is_told_in_the_shape_and_without_its_reason(client: APIClient) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("the password is bees")
+
+    with connection.execute_wrapper(fail):
+        answer = client.get(PROJECTS)
+    assert_shape(answer, 500, "error")
+    assert b"bees" not in answer.content
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["nowhere", "no row", "a form"])
+def test_the_trace_of_a_refusal_is_that_of_its_header(client: APIClient, name: str) -> None:
+    answer = REFUSALS[name][0](client)
+    assert answer.json()["trace_id"] == answer["X-Trace-ID"]
+
+
+HANDLERS: dict[str, tuple[Callable[[Any], HttpResponseBase], int, str]] = {
+    "malformed": (lambda request: errors.bad_request(request, BadRequest()), 400, "bad_request"),
+    "fields": (lambda request: errors.bad_request(request, TooManyFieldsSent()), 400, "bad_request"),
+    "host": (lambda request: errors.bad_request(request, DisallowedHost("evil")), 400, "host_not_allowed"),
+    "large": (lambda request: errors.bad_request(request, RequestDataTooBig()), 413, "body_too_large"),
+    "forbidden": (lambda request: errors.permission_denied(request, Exception()), 403, "permission_denied"),
+    "nowhere": (lambda request: errors.not_found(request, Exception()), 404, "not_found"),
+    "fault": (errors.server_error, 500, "error"),
+}
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_what_django_refuses_has_the_shape(name: str) -> None:
+    handle, status, code = HANDLERS[name]
+    assert_shape(handle(RequestFactory().get(PROJECTS)), status, code)
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_what_django_refuses_elsewhere_is_a_page(name: str) -> None:
+    handle, status, _ = HANDLERS[name]
+    answer = handle(RequestFactory().get("/honey"))
+    assert answer["Content-Type"].startswith("text/html")
+    assert answer.status_code == (400 if status == 413 else status)

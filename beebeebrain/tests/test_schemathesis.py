@@ -1,0 +1,193 @@
+"""The API answers whatever it is asked as its description says: Schemathesis asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from django.apps import apps
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections, transaction
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.pytest.lazy import get_all_tests
+from schemathesis.specs.openapi.checks import response_schema_conformance
+
+from beebeebrain import codes
+from beebeebrain.tests.world import make_world
+from orchestration.exceptions import InvalidRepository
+from runtime.exceptions import ClientUnavailable
+from security.roles import Role
+from security.tests.factories import make_token, make_user
+
+PAGE = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+LISTED = codes.listed()
+# What refuses a body that is all that the description asks for: no schema says which rows there are, and what is true of them.
+UNSAYABLE = {
+    "does_not_exist",
+    "cross_project",
+    "dependency_cycle",
+    "duplicate_ref",
+    "unknown_ref",
+    "unknown_provider",
+    "unknown_model",
+    "user_input_required",
+    "action_not_offered",
+    "in_the_past",
+    # No database keeps such a text. Said of each text in the description, it would be noise.
+    "null_characters_not_allowed",
+    *InvalidRepository.codes,
+    *ClientUnavailable.codes,
+}
+CONFIG: dict[str, Any] = {
+    "generation": {"max-examples": 10, "deterministic": True, "no-shrink": True},
+    "checks": {
+        # 400: see `test_what_is_valid_is_refused_only_for_what_no_schema_says`. 412: an If-Match for another version is a valid one.
+        "positive_data_acceptance": {"expected-statuses": ["2xx", "400", "403", "404", "409", "412"]},
+        "negative_data_rejection": {
+            "expected-statuses": ["400", "403", "404", "405", "406", "409", "412", "413", "415"]
+        },
+    },
+}
+NOUNS = {
+    "projects": "orchestration.Project",
+    "agents": "orchestration.Agent",
+    "tasks": "orchestration.Task",
+    "dependencies": "orchestration.TaskDependency",
+    "documents": "orchestration.Document",
+    "comments": "orchestration.Comment",
+    "runs": "runtime.TaskRun",
+    "inbox": "inbox.InboxItem",
+    "events": "events.Event",
+    "tokens": "security.ApiToken",
+}
+RELATED = {
+    "project": "projects",
+    "agent": "agents",
+    "assignee": "agents",
+    "task": "tasks",
+    "parent": "tasks",
+    "depends_on": "tasks",
+    "document": "documents",
+    "run": "runs",
+}
+
+pytestmark = pytest.mark.django_db
+
+
+def describe(**changes: Any) -> Any:
+    """Return the description, to be asked by way of the application itself."""
+    api = schemathesis.openapi.from_path(PAGE, config=SchemathesisConfig.from_dict(CONFIG | changes))
+    api.app = get_wsgi_application()
+    return api
+
+
+API = describe()
+OPERATIONS = [result.ok().definition.raw["operationId"] for result in API.get_all_operations()]
+
+
+@schemathesis.check
+def every_code_is_listed(ctx: Any, response: schemathesis.Response, case: schemathesis.Case) -> None:
+    """docs/errors.md has every code, with the status it came with."""
+    if response.status_code >= 400:
+        problem = response.json()
+        told = [problem["code"], *(error["code"] for error in problem["errors"])]
+        assert [code for code in told if response.status_code not in LISTED.get(code, ())] == []
+
+
+@schemathesis.check
+def what_is_valid_is_refused_only_for_what_no_schema_says(
+    ctx: Any, response: schemathesis.Response, case: schemathesis.Case
+) -> None:
+    is_valid = case.meta is not None and case.meta.generation.mode.is_positive
+    if is_valid and response.status_code == 400:
+        assert [error for error in response.json()["errors"] if not _is_unsayable(error)] == []
+
+
+def _is_unsayable(error: dict[str, str]) -> bool:
+    """Tell whether no schema could have said so: of rows, of an order and its cursor, of several fields together."""
+    is_about_all = error["code"] == "invalid" and not error.keys() & {"pointer", "parameter"}
+    return error["code"] in UNSAYABLE or error.get("parameter") in ("cursor", "ordering") or is_about_all
+
+
+class World:
+    """Rows that are there for all tests of this file, and those who may see them."""
+
+    def __init__(self, root: Path) -> None:
+        self.admin = self._login(make_world(root))
+        self.viewer = self._login(make_user(Role.VIEWER))
+        self.ids = {
+            noun: list(apps.get_model(model).objects.order_by("pk").values_list("pk", flat=True))
+            for noun, model in NOUNS.items()
+        }
+
+    def _login(self, user: Any) -> dict[str, str]:
+        return {"Authorization": f"Bearer {make_token(user)[1]}"}
+
+    def ask(self, case: schemathesis.Case, headers: dict[str, str] | None = None) -> None:
+        """Send a request, look at the answer, and undo what it did."""
+        self.aim(case)
+        # Fewer fields than the row has: the parameter says so.
+        excluded = [response_schema_conformance] if "fields" in (case.query or {}) else []
+        with transaction.atomic():
+            case.call_and_validate(headers=headers or self.admin, excluded_checks=excluded)
+            transaction.set_rollback(True)
+
+    def aim(self, case: schemathesis.Case) -> None:
+        """Let a request find rows: of all ids that it could send, few are somebody's."""
+        noun = case.operation.path.split("/")[3]
+        if noun in self.ids and "id" in case.path_parameters and not case.meta.is_negative_at(ParameterLocation.PATH):
+            case.path_parameters["id"] = self._hit(noun, case.path_parameters["id"])
+        if isinstance(case.body, dict) and not case.meta.is_negative_at(ParameterLocation.BODY):
+            for body in [case.body, *case.body.get("tasks", [])]:
+                body.update({name: self._hit(RELATED[name], given) for name, given in body.items() if name in RELATED})
+
+    def _hit(self, noun: str, given: Any) -> Any:
+        if isinstance(given, list):
+            return [self._hit(noun, each) for each in given]
+        return self.ids[noun][given % len(self.ids[noun])] if isinstance(given, int) else given
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield World(tmp_path_factory.mktemp("world") / "repo")
+        transaction.set_rollback(True)
+
+
+@pytest.fixture(autouse=True)
+def one_connection() -> Iterator[None]:
+    """Keep the transaction of the test: a request begins and ends by closing what it finds open."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture(autouse=True)
+def without_limits(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.API_PER_MINUTE = settings.TOKEN_FAILURES_PER_MINUTE = 0
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "dummy")
+
+
+def ask(api: Any, name: str, asked: Callable[[schemathesis.Case], None]) -> None:
+    """Let Schemathesis ask one operation.
+
+    The package's decorator does the same while tests are collected, where it would take its time in every run of any test.
+    """
+
+    def test(case: schemathesis.Case) -> None:
+        asked(case)
+
+    [found] = get_all_tests(schema=api.include(operation_id=name), test_func=test, settings=None, given_kwargs={})
+    found.ok()[1]()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_answers_as_described(name: str, world: World) -> None:
+    ask(API, name, world.ask)

@@ -1,0 +1,38 @@
+"""After each test that uses the database the auditor has to find nothing, whatever the test did.
+
+Tests of the apps below `runtime` put tasks into statuses by hand, since the runs that would lead there are not known to
+them; they answer for the graph alone. A test that breaks rows on purpose is marked `breaks_invariants`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+import pytest
+from django.db import connection
+
+from runtime.invariants import Difference, differences, graph_differences
+
+_AUDITORS: dict[str, Callable[[], list[Difference]]] = {
+    "orchestration": graph_differences,
+    "inbox": graph_differences,
+    "runtime": differences,
+    "tests": differences,
+}
+_FIXTURES = {"db", "transactional_db"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    result = yield
+    auditor = _AUDITORS.get(item.path.relative_to(item.config.rootpath).parts[0])
+    if auditor is not None and _uses_database(item) and item.get_closest_marker("breaks_invariants") is None:
+        found = auditor()
+        assert not found, "After the test the auditor finds:\n" + "\n".join(map(str, found))
+    return result
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    """Tell whether there is anything to look at, and still a transaction that can be asked."""
+    asked_for = item.get_closest_marker("django_db") or _FIXTURES & set(getattr(item, "fixturenames", ()))
+    return bool(asked_for) and not connection.needs_rollback
