@@ -120,7 +120,7 @@ class TokenViewSet(RowViewSet[ApiToken]):
     write_role = Role.VIEWER
 
     def get_queryset(self) -> QuerySet[ApiToken]:
-        rows = self.queryset.all()
+        rows = self.all_rows()
         is_admin = role_in(self.request) == Role.ADMIN and projects_of(self.request) is None
         return rows if is_admin else rows.filter(user_id=self.request.user.pk or 0)
 

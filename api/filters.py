@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -51,14 +51,15 @@ class FilterSet(filters.FilterSet):  # type: ignore[misc]
     """Has only the filters that a request asks for, and copies no more of them than it must: that takes longer than the query."""
 
     def __init__(self, data: Mapping[str, Any] | None = None, *args: Any, **kwargs: Any) -> None:
-        found, self.base_filters = self.base_filters, {}
+        found: dict[str, filters.Filter] = self.base_filters
+        self.base_filters: dict[str, filters.Filter] = {}
         super().__init__(data, *args, **kwargs)
         for name, shared in found.items():
             if data is None or name in data or isinstance(shared, ArchivedFilter):
                 self.filters[name] = self._own(shared)
 
     def get_form_class(self) -> type[forms.Form]:
-        fields = _form_fields(type(self))
+        fields = _form_fields(cast(Any, type(self)))
         return type("Form", (self._meta.form,), {name: fields[name] for name in self.filters})
 
     def _own(self, shared: filters.Filter) -> filters.Filter:
@@ -69,7 +70,7 @@ class FilterSet(filters.FilterSet):  # type: ignore[misc]
 
 
 @functools.cache
-def _form_fields(filterset: type[FilterSet]) -> dict[str, forms.Field]:
+def _form_fields(filterset: Any) -> dict[str, forms.Field]:
     return {name: found.field for name, found in filterset.base_filters.items()}
 
 

@@ -66,19 +66,23 @@ class NotStored(Exception):
         self.response = response
 
 
-def once(request: Request, respond: Callable[[], Response], kept: Callable[[Any], Any]) -> Response:
+def once(
+    request: Request, prepare: Callable[[], None], respond: Callable[[], Response], kept: Callable[[Any], Any]
+) -> Response:
     """Answer a request with a key: by carrying it out, or with what was answered the first time.
 
-    `respond` carries it out, and turns what it raises into an answer. `kept` says what of a body may be stored.
-    Raises InvalidKey, KeyInUse, KeyReused.
+    `prepare` does what need not be in the transaction; what it refuses is not stored. `respond` carries the request out, and
+    turns what it raises into an answer. `kept` says what of a body may be stored. Raises InvalidKey, KeyInUse, KeyReused.
     """
     command = _command(request)
+    if (answer := _replay(command)) is not None:
+        return answer
+    prepare()
     try:
         with audit.trail().unit_of_work():
             _lock(command)
-            stored = _find(command)
-            if stored is not None:
-                return _replay(stored, command)
+            if (answer := _replay(command)) is not None:
+                return answer
             response = respond()
             if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status_code in _PASSING:
                 raise NotStored(response)
@@ -116,16 +120,14 @@ def _lock(command: IdempotentCommand) -> None:
             raise KeyInUse
 
 
-def _find(command: IdempotentCommand) -> IdempotentCommand | None:
-    """Return the stored answer. One that has expired is forgotten here, before there are locks others could wait for."""
+def _replay(command: IdempotentCommand) -> Response | None:
+    """Return the answer that is stored. One that has expired is forgotten here, where nothing is locked that others wait for."""
     stored = IdempotentCommand.objects.filter(scope=command.scope, key=command.key).first()
-    if stored is not None and stored.expires_at <= timezone.now():
+    if stored is None:
+        return None
+    if stored.expires_at <= timezone.now():
         stored.delete()
         return None
-    return stored
-
-
-def _replay(stored: IdempotentCommand, command: IdempotentCommand) -> Response:
     if stored.fingerprint != command.fingerprint:
         raise KeyReused
     headers = stored.headers | {REPLAYED: "true"}

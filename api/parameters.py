@@ -31,7 +31,7 @@ _ORDERING = "By what to order; a minus in front turns it round."
 _BOUNDS = {"max_length": "maxLength", "min_value": "minimum", "max_value": "maximum"}
 
 
-def several(name: str, description: str, choices: Iterable[str]) -> Parameter:
+def several(name: str, description: str, choices: Iterable[str], **schema: Any) -> Parameter:
     """Describe a parameter of the query that holds some of the choices, separated by commas."""
     return {
         "name": name,
@@ -41,7 +41,7 @@ def several(name: str, description: str, choices: Iterable[str]) -> Parameter:
             "type": "array",
             "items": {"type": "string", "enum": list(choices)},
             "minItems": 1,
-            "uniqueItems": True,
+            **schema,
         },
         "style": "form",
         "explode": False,
@@ -67,5 +67,5 @@ class OrderingExtension(OpenApiFilterExtension):  # type: ignore[no-untyped-call
     target_class = "api.queries.OrderingFilter"
 
     def get_schema_operation_parameters(self, auto_schema: Any, *args: Any, **kwargs: Any) -> list[Parameter]:
-        names = auto_schema.view.ordering_fields
-        return [several(self.target.ordering_param, _ORDERING, [term for name in names for term in (name, f"-{name}")])]
+        terms = [term for name in auto_schema.view.ordering_fields for term in (name, f"-{name}")]
+        return [several(self.target.ordering_param, _ORDERING, terms, uniqueItems=True)]

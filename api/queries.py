@@ -27,8 +27,12 @@ class BadQuery(ValidationError):
         super().__init__({name: [ErrorDetail(message, code)]})
 
 
-def refuse_unknown(request: Request, known: Iterable[str], *, repeatable: Collection[str] = ()) -> None:
-    """Refuse what would be ignored: a misspelt filter would show everything, and of two values one. Raises BadQuery."""
+def refuse_unknown(
+    request: Request, known: Iterable[str], *, repeatable: Collection[str] = (), texts: Collection[str] = ()
+) -> None:
+    """Refuse what would be ignored: a misspelt filter would show everything, and so would an empty one; of two values,
+    one would count. Raises BadQuery.
+    """
     try:
         unquote_to_bytes(request.META.get("QUERY_STRING", "")).decode()
     except UnicodeDecodeError:
@@ -40,6 +44,8 @@ def refuse_unknown(request: Request, known: Iterable[str], *, repeatable: Collec
             raise BadQuery(name, told, "unknown_parameter")
         if len(values) > 1 and name not in repeatable:
             raise BadQuery(name, "It is given more than once. Give it once.")
+        if "" in values and name not in texts:
+            raise BadQuery(name, "It is empty. Give a value, or leave it out.", "blank")
 
 
 class OrderingFilter(filters.OrderingFilter):

@@ -17,7 +17,7 @@ class JSONRenderer(renderers.JSONRenderer):
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
         context = dict(renderer_context or {})
-        if data is None or self.get_indent(accepted_media_type, context):
+        if data is None or self.get_indent(accepted_media_type or "", context):
             return bytes(super().render(data, accepted_media_type, context))
         try:
             return orjson.dumps(data, default=JSONEncoder().default, option=orjson.OPT_UTC_Z)

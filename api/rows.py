@@ -66,7 +66,7 @@ class Rows:
 
     @classmethod
     @functools.lru_cache(maxsize=256)
-    def of(cls, rows: QuerySet[Any], serializer: Serializer, shape: Shape, also: tuple[str, ...]) -> Self | None:
+    def of(cls, rows: QuerySet[Any], serializer: Any, shape: Shape, also: tuple[str, ...]) -> Self | None:
         """Return how rows are read, which have all that is shown of them; `also` names columns that the page needs for itself.
 
         None where only the serializer can show them. Kept, since putting a query together takes longer than the database does.
@@ -91,9 +91,10 @@ class Rows:
 def _fields(serializer: Serializer, reads: frozenset[str]) -> list[Shown] | None:
     if serializer.to_representation is not serializers.Serializer.to_representation:
         return None
-    model: type[Model] = serializer.Meta.model  # type: ignore[attr-defined]
+    made: Any = serializer()
+    model: type[Model] = made.Meta.model
     fields = []
-    for field in serializer()._readable_fields:  # type: ignore[attr-defined]
+    for field in made._readable_fields:
         source = _source(model, field.source, reads)
         as_it_stands = source in reads or type(field) in _AS_IT_STANDS
         convert = None if as_it_stands else _converter(field)

@@ -168,6 +168,13 @@ class AutoSchema(openapi.AutoSchema):
         rows = getattr(self.view, "queryset", None)
         return rows is not None and any(field.name == "version" for field in rows.model._meta.fields)
 
+    def _map_serializer_field(self, field: Any, direction: str, bypass_extensions: bool = False) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_serializer_field(field, direction, bypass_extensions)
+        if isinstance(field, serializers.ListSerializer):
+            bounds = {"minItems": 0 if field.allow_empty else 1, "maxItems": field.max_length}
+            schema |= {name: bound for name, bound in bounds.items() if bound}
+        return schema
+
     def _map_basic_serializer(self, serializer: Any, direction: str) -> dict[str, Any]:
         schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)
         if direction == "response" and isinstance(serializer, serializers.ModelSerializer):

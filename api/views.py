@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from django.db import DatabaseError
 from django.db.models import Expression, Model, QuerySet
 from django.shortcuts import get_object_or_404
-from django_filters import Filter, MultipleChoiceFilter  # type: ignore[import-untyped]
+from django_filters import CharFilter, Filter, MultipleChoiceFilter  # type: ignore[import-untyped]
 from rest_framework import mixins, serializers
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -44,24 +44,35 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
     """Actions whose answers show no rows of this kind, and what their query may hold."""
     shape = Shape()
     """How the request wants rows to be shown."""
+    rows: QuerySet[Any] | None = None
+    """The rows with all that is shown of them; None while they are not to be shown."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if (request.method or "").lower() not in self.action_map:
             # DRF says next that the method is not known here.
             return
-        queries.refuse_unknown(request, self._parameters(), repeatable=self._repeatable())
+        queries.refuse_unknown(request, self._parameters(), repeatable=self._repeatable(), texts=self._texts())
         if self.shows_rows():
             # Before anything is carried out: a command must not be answered with a mistake in its query.
             self.shape = Shape.of(request, self.get_serializer_class(), self.expandable)
             if request.method in SAFE_METHODS:
-                self.queryset = _shown(type(self), self.shape)
+                self.rows = _shown(type(self), self.shape)
         if request.method == "POST" and idempotency.HEADER in request.headers:
             self._answer_once()
+        elif request.method == "POST":
+            self.prepare(request)
+
+    def prepare(self, request: Request) -> None:
+        """Do what a POST needs and may take long: it writes nothing, and no transaction has begun yet."""
 
     def get_queryset(self) -> QuerySet[M]:
         """Return the rows one may see; where they are only read, with all that is shown of them."""
-        return visible(super().get_queryset(), self.project_path, projects_of(self.request))
+        return visible(self.all_rows(), self.project_path, projects_of(self.request))
+
+    def all_rows(self) -> QuerySet[M]:
+        """Return the rows, whoever asks."""
+        return super().get_queryset() if self.rows is None else self.rows.all()
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Filters are for lists: a row that is asked for by its id is shown whatever it is."""
@@ -83,10 +94,12 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
         return versions.expected(self.request, row, self.body(serializer, partial=self.request.method == "PATCH"))
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        needed = ("id", *(name.lstrip("-") for name in self.ordering), *self.ordering_fields)
-        fast = Rows.of(self.queryset, self.get_serializer_class(), self.shape, needed)
+        # What the cursors of the pages before and behind are made of.
+        view: Any = self
+        needed = ("id", *(name.lstrip("-") for name in view.ordering), *view.ordering_fields)
+        fast = Rows.of(_shown(type(self), self.shape), view.get_serializer_class(), self.shape, needed)
         if fast is not None:
-            self.queryset = fast.values
+            self.rows = fast.values
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         shown = self.get_serializer(page, many=True).data if fast is None else fast.show(page)
         return self.get_paginated_response(shown)
@@ -96,7 +109,7 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
 
     def answer(self, row: M, code: int = HTTPStatus.OK) -> Response:
         """Show a row as it is now."""
-        self.queryset = _shown(type(self), self.shape)
+        self.rows = _shown(type(self), self.shape)
         return self._show(get_object_or_404(self.get_queryset(), pk=row.pk), code)
 
     def _show(self, row: M, code: int = HTTPStatus.OK) -> Response:
@@ -111,8 +124,9 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
         handler = getattr(self, "post", self.http_method_not_allowed)
 
         def post(request: Request, *args: Any, **kwargs: Any) -> Response:
+            prepare = functools.partial(self.prepare, request)
             respond = functools.partial(self._respond, handler, request, *args, **kwargs)
-            return idempotency.once(request, respond, self.kept)
+            return idempotency.once(request, prepare, respond, self.kept)
 
         self.post = post
 
@@ -137,6 +151,9 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
     def _repeatable(self) -> Sequence[str]:
         return [name for name, found in self._filters().items() if isinstance(found, MultipleChoiceFilter)]
 
+    def _texts(self) -> Sequence[str]:
+        return [name for name, found in self._filters().items() if isinstance(found, CharFilter)]
+
     def _filters(self) -> Mapping[str, Filter]:
         filterset: Any = getattr(self, "filterset_class", None)
         return filterset.base_filters if filterset else {}
@@ -147,8 +164,8 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
 
 
 @functools.lru_cache(maxsize=256)
-def _shown(view: type[RowViewSet[M]], shape: Shape) -> QuerySet[M]:
+def _shown(view: type[RowViewSet[Any]], shape: Shape) -> QuerySet[Any]:
     """Return the rows of a view with all that is shown of them. Kept: to put a query together takes longer than to run it."""
     reads = {field: read for field, read in view.reads.items() if shape.shows(field)}
-    rows: QuerySet[M] = view.queryset.annotate(**reads)  # type: ignore[union-attr]  (every view has one)
+    rows: QuerySet[Any] = cast(Any, view).queryset.annotate(**reads)
     return rows.select_related(*shape.expand) if shape.expand else rows

@@ -52,7 +52,12 @@ PROTOCOL: dict[type[APIException], str] = {
 }
 _ELSEWHERE = [
     Code(problems.SEVERAL, 400, "There are several errors; `errors` has each of them with a code of its own."),
-    Code("bad_request", 400, "The request is malformed: its host, its headers or its address cannot be used."),
+    Code("bad_request", 400, "The request is malformed: its headers or its address cannot be used."),
+    Code(
+        "host_not_allowed",
+        400,
+        "The server does not go by the name in the `Host` header. Use its own name, or add this one to BBB_ALLOWED_HOSTS.",
+    ),
     Code("csrf_failed", 403, "A browser's change came without its CSRF token. Send `csrftoken` as `X-CSRFToken`."),
     Code("precondition_failed", 412, "The row has another version than `If-Match` says. Read it again; decide anew."),
     Code("conflict", 409, "Somebody else was faster with the same values. Read again and decide anew."),

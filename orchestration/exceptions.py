@@ -60,6 +60,12 @@ class DependencyCycle(Invalid):
     code = "dependency_cycle"
 
 
+class ParentCycle(Invalid):
+    """A task cannot be its own parent, directly or through others. Choose another one."""
+
+    code = "parent_cycle"
+
+
 class CrossProject(Invalid):
     """Both must belong to the same project. Choose rows of one project."""
 

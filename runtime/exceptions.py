@@ -41,6 +41,12 @@ class AgentPaused(Conflict):
     code = "agent_paused"
 
 
+class NothingSelected(Invalid):
+    """Nothing says which tasks are meant. Give ids, statuses, an agent or a project."""
+
+    code = "nothing_selected"
+
+
 class TooMany(Invalid):
     """So many tasks are not commanded at once. Select fewer."""
 

@@ -153,6 +153,12 @@ def _statuses() -> Iterator[Difference]:
     yield from _tasks(stopping, "cancel_requested_at", "a run to stop", "status")
 
 
+def _starts() -> Iterator[Difference]:
+    """Nothing begins before what it waits for is done."""
+    begun = Q(status__in=[TaskStatus.RUNNING, TaskStatus.REVIEW, TaskStatus.DONE])
+    yield from _tasks(begun & Q(unmet_dependencies__gt=0), "started", "no unmet dependency", "unmet_dependencies")
+
+
 def _runs() -> Iterator[Difference]:
     several = TaskRun.objects.active().order_by("task_id").values_list("task_id").annotate(count=Count("pk"))
     for task_id, count in several.filter(count__gt=1):
@@ -187,4 +193,4 @@ def _tasks(wrong: Q, what: str, expected: str, column: str) -> Iterator[Differen
 
 
 _GRAPH = (_counters, _cycles, _projects, _archives, _approvals)
-_RUNS = (_slots, _statuses, _runs, _reviews)
+_RUNS = (_slots, _statuses, _starts, _runs, _reviews)

@@ -9,7 +9,7 @@ from orchestration.models import Task, TaskDependency
 from orchestration.states import TaskStatus
 from runtime.models import RunLog, TaskRun
 
-_RUNS = TaskRun.objects.active().filter(task=OuterRef("pk"))
+_RUNS = TaskRun.objects.active().filter(task=OuterRef("pk")).order_by()
 _EDGES = TaskDependency.objects.filter(task=OuterRef("pk")).order_by("depends_on_id")
 # Direct ones only; what was cancelled is not wanted any more and counts for nothing.
 _SUBTASKS = Task.objects.filter(parent=OuterRef("pk")).exclude(status=TaskStatus.CANCELLED).order_by()

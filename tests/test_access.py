@@ -75,6 +75,8 @@ TABLE: dict[str, dict[str, int]] = {
     "api/v1/events/{pk}": {"GET": VIEWER},
 }
 
+# What Django calls them.
+VERBS = {"GET": "view", "POST": "add", "PATCH": "change", "DELETE": "delete"}
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 SAFE = {"GET", "HEAD", "OPTIONS"}
 # A row that is not there: what passes the guards does not find it.
@@ -176,6 +178,23 @@ def test_everybody_may_do_what_the_table_says(who: str, world: World) -> None:
             if status not in expected:
                 wrong.append(f"{method} {path}: {status}, not {sorted(expected)}")
     assert wrong == []
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_the_permissions_of_django_say_the_same(role: Role) -> None:
+    user, seen = make_user(role), 0
+    for path, verbs in TABLE.items():
+        view = endpoints()[path].view
+        # Everybody has tokens of their own; the permissions are about other people's.
+        if view is None or not hasattr(view, "project_path") or path.startswith("api/v1/tokens"):
+            continue
+        meta = view.queryset.model._meta
+        for method, needed in verbs.items():
+            if path.split("/")[3:] in ([], ["{pk}"]):
+                name = f"{meta.app_label}.{VERBS[method]}_{meta.model_name}"
+                assert user.has_perm(name) is (role >= needed), name
+                seen += 1
+    assert seen > 20
 
 
 def send(client: APIClient, endpoint: Endpoint, method: str, ids: dict[str, int]) -> int:

@@ -17,10 +17,12 @@ from rest_framework.test import APIClient
 
 from events.models import Event
 from events.states import EventType
+from orchestration import git
+from orchestration.git import inspect_repository
 from orchestration.models import Comment, Project, Task
 from orchestration.services.locks import lock_tasks
 from orchestration.tests.clients import ROOT
-from orchestration.tests.factories import make_agent, make_project, make_task
+from orchestration.tests.factories import make_agent, make_project, make_repository, make_task
 from orchestration.tests.races import meanwhile, race, result
 from runtime.models import TaskRun
 from security.models import IdempotentCommand
@@ -129,6 +131,30 @@ def test_while_a_request_is_under_way_the_same_one_is_told_to_wait(user: User, p
     answers: list[Any] = [result(first), last]
     assert answers[0].content == answers[1].content
     assert sorted("Idempotency-Replayed" in answer.headers for answer in answers) == [False, True]
+
+
+@pytest.mark.parametrize("key", ["", "key"])
+def test_git_is_asked_before_the_transaction_begins(
+    user: User, tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On SQLite nobody else could write while git, or a disk, does not answer.
+    asked: list[bool] = []
+
+    def inspect(*args: Any) -> str:
+        asked.append(connection.in_atomic_block)
+        return inspect_repository(*args)
+
+    monkeypatch.setattr(git, "inspect_repository", inspect)
+    client = APIClient()
+    client.force_authenticate(user)
+    body = {"name": "Hive", "root_path": str(make_repository(tmp_path / "repo"))}
+    headers = {"Idempotency-Key": key} if key else {}
+    answers = [client.post(f"{ROOT}/projects", body, format="json", headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201 if key else 409]
+    path = f"{ROOT}/projects/{answers[0].json()['id']}"
+    assert client.patch(path, {"base_branch": "main", "name": "Bees"}, format="json").status_code == 200
+    # What is answered from memory asks nobody.
+    assert asked == [False] * (2 if key else 3)
 
 
 def test_of_eight_changes_of_the_same_version_one_is_made(user: User, project: Project) -> None:

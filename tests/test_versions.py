@@ -39,7 +39,7 @@ COMMANDS = ["tasks/{tasks}/pause", "tasks/{tasks}/cancel", "runs/{runs}/cancel",
 VERSIONED = [*CHANGES, "runs", "inbox"]
 UNVERSIONED = ["dependencies", "events"]
 # What a task shows besides its own row.
-DERIVED = {"active_run", "depends_on", "subtasks_total", "subtasks_done"}
+DERIVED = {"active_run", "subtasks_total", "subtasks_done"}
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from events.models import Event
 from security.models import ApiToken, IdempotentCommand
 from security.roles import Role
 from security.services import limit_access
-from security.tests.factories import ACTOR, make_token, make_user
+from security.tests.factories import ACTOR, make_token, make_user, on_record
 
 pytestmark = pytest.mark.django_db
 
@@ -116,7 +115,7 @@ class TestMaking:
     def test_making_and_revoking_are_on_record(self) -> None:
         person = browser(make_user(Role.VIEWER, username="ada"))
         person.revoke(person.make(name="ci").json()["id"])
-        told = [(event.type, event.actor, event.payload["action"]) for event in Event.objects.order_by("id")]
+        told = [(event.type, event.actor, event.payload["action"]) for event in on_record()]
         assert told[-2:] == [
             ("security.audit.token", "user:ada", "token.create"),
             ("security.audit.token", "user:ada", "token.revoke"),

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.contrib.auth.models import User
 from django.utils.functional import lazystr
-from rest_framework import renderers
+from rest_framework import renderers, serializers
 from rest_framework.utils.serializer_helpers import ReturnDict
 
 from api.renderers import JSONRenderer
@@ -41,7 +41,7 @@ from security.roles import Role
         lazystr("Later"),
         (1, 2),
         b"bytes",
-        ReturnDict({"a": 1}, serializer=None),
+        ReturnDict({"a": 1}, serializer=serializers.Serializer()),
         {Role.ADMIN: Role.ADMIN},
         {1: "one", None: "none"},
         2**63 - 1,

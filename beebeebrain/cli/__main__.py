@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    # Nothing of what is loaded at the start is garbage; to look for some takes a seventh of the time.
+    # Nothing of what is loaded at the start is garbage; to look for some takes a seventh of the time. `session.connect` turns it on.
     gc.disable()
     # This takes a moment, in which a person may press Ctrl-C.
     import typer

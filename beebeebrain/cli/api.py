@@ -98,7 +98,7 @@ class Api:
         for pause in _pauses():
             try:
                 response = self._http.request(method, path, **request)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if not (is_repeatable or isinstance(error, httpx.ConnectError)):
                     raise Unreachable(_why(self.url, error)) from error
                 time.sleep(pause)
@@ -112,7 +112,7 @@ class Api:
     def _send_last(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             return _checked(self._http.request(method, path, **request))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise Unreachable(_why(self.url, error)) from error
 
 
@@ -183,6 +183,6 @@ def _json(response: httpx.Response) -> Any:
         raise Refusal(response.status_code, _foreign(response)) from None
 
 
-def _why(url: str, error: httpx.TransportError) -> str:
+def _why(url: str, error: httpx.RequestError) -> str:
     what = str(error) or type(error).__name__
     return f"{url} does not answer ({what}). Is the server running? `make run` starts one; BBB_URL names another."

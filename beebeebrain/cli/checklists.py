@@ -81,16 +81,18 @@ class _Reader:
     fence_line: int = 0
     is_below_item: bool = False
 
-    def take(self, number: int, line: str) -> None:
+    def take(self, number: int, raw: str) -> None:
+        """Take the next line. Tabs count as spaces for what belongs to what; the text keeps them."""
+        line = raw.expandtabs(_TAB)
         if self.fence:
-            self._take_code(line)
+            self._take_code(raw)
         elif not line.strip():
-            self._add(line)
+            self._add(raw)
             self.is_below_item = False
         elif box := _BOX.fullmatch(line):
             self._open(number, line, box)
         else:
-            self._take_text(number, line)
+            self._take_text(number, line, raw)
 
     def finish(self) -> None:
         if self.fence:
@@ -110,12 +112,12 @@ class _Reader:
         self.path.append(item)
         self.is_below_item = True
 
-    def _take_text(self, number: int, line: str) -> None:
+    def _take_text(self, number: int, line: str, raw: str) -> None:
         self._leave(_indent(line))
         if fence := _FENCE.match(line):
             self.fence, self.fence_line = fence["fence"], number
         if self.path:
-            self.path[-1].body.append(BodyLine(line, bool(self.fence)))
+            self._add(raw)
             self.is_below_item = True
             return
         if self.is_below_item and not line.startswith("#"):
@@ -123,15 +125,15 @@ class _Reader:
             self.faults.append(Fault(number, told))
         self.is_below_item = False
 
-    def _take_code(self, line: str) -> None:
-        self._add(line)
-        stripped = line.strip()
+    def _take_code(self, raw: str) -> None:
+        self._add(raw)
+        stripped = raw.strip()
         if stripped.startswith(self.fence) and not stripped.strip(self.fence[0]):
             self.fence = ""
 
-    def _add(self, line: str) -> None:
+    def _add(self, raw: str) -> None:
         if self.path:
-            self.path[-1].body.append(BodyLine(line, bool(self.fence)))
+            self.path[-1].body.append(BodyLine(raw, bool(self.fence)))
 
     def _leave(self, indent: int) -> None:
         while self.path and self.path[-1].indent >= indent:
@@ -142,7 +144,7 @@ def read(text: str, *, name: str) -> list[Item]:
     """Return the items in their order. Raises PlanError."""
     reader = _Reader()
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
-        reader.take(number, line.expandtabs(_TAB).rstrip())
+        reader.take(number, line.rstrip())
     reader.finish()
     if reader.faults:
         raise PlanError(name, reader.faults)

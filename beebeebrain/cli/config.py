@@ -66,7 +66,7 @@ def stored() -> Login | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, Misuse):
-        raise Misuse(f"{path()} cannot be read. Delete it, or log in again with `bbb login`.") from None
+        raise Misuse(f"{path()} cannot be read. Delete it, or log in again with `bbb login URL`.") from None
 
 
 def keep(login: Login) -> None:

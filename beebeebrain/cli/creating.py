@@ -108,7 +108,7 @@ def import_plan(
         try:
             made = api.post("/tasks/bulk", {"project": owner, "tasks": found.bodies(agents)}, key=key)
         except Refusal as refusal:
-            raise plans.located(found, refusal) from None
+            raise plans.PlanRefused(found, refusal) from None
     _show_made(made, {task.ref: task.title for task in found.tasks}, as_json=as_json)
 
 

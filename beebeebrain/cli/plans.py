@@ -12,7 +12,7 @@ from typing import Any
 
 from beebeebrain.cli import checklists
 from beebeebrain.cli.checklists import BodyLine, Fault, Item, PlanError
-from beebeebrain.cli.errors import CliError, Refusal
+from beebeebrain.cli.errors import Misuse, NoSuchThing, Refusal
 from beebeebrain.cli.references import PRIORITIES
 
 NORMAL = PRIORITIES.index("normal")
@@ -84,7 +84,7 @@ class Plan:
         """Say of an error in which line it began."""
         try:
             yield
-        except CliError as error:
+        except (Misuse, NoSuchThing) as error:
             line = next(task.line for task in self.tasks if task.assignee == name)
             raise PlanError(self.name, [Fault(line, str(error))]) from None
 
@@ -185,7 +185,7 @@ def _take_body(task: PlannedTask, body: list[BodyLine]) -> None:
 
 def _tidy(lines: list[str]) -> str:
     """Return lines without what indents them all. The first may stand behind `Acceptance:`, without an indent."""
-    first = [line for line in lines[:1] if line and not line.startswith(" ")]
+    first = [line for line in lines[:1] if line and not line[0].isspace()]
     rest = textwrap.dedent("\n".join(lines[len(first) :]))
     return "\n".join([*first, rest]).strip("\n")
 
@@ -240,8 +240,3 @@ def _check_cycles(tasks: list[PlannedTask], faults: list[Fault]) -> None:
     except CycleError as error:
         circle = " → ".join(f"{ref} (line {lines[ref]})" for ref in error.args[1][::-1])
         faults.append(Fault(min(lines[ref] for ref in error.args[1]), f"these wait for each other: {circle}"))
-
-
-def located(plan: Plan, refusal: Refusal) -> Refusal:
-    """Return a refusal of a plan that says which lines it is about."""
-    return PlanRefused(plan, refusal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 from beebeebrain.cli import config
@@ -15,4 +16,6 @@ def connect(login: config.Login | None = None) -> Api:
     chosen = login or config.current()
     from beebeebrain.cli.api import Api
 
+    # All is loaded now (see __main__), and following may take days.
+    gc.enable()
     return Api(chosen)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+from unicodedata import east_asian_width
 
 from beebeebrain.cli import output
 
@@ -113,8 +114,17 @@ def _value(row: Row, column: Column) -> Any:
 
 def _print_plain(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     lines = [[title.upper() for title in titles], *cells]
-    widths = [max(len(line[number]) for line in lines) for number in range(len(titles))]
-    output.text("\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines))
+    widths = [max(_width(line[number]) for line in lines) for number in range(len(titles))]
+    output.text("\n".join("  ".join(map(_filled, line, widths)).rstrip() for line in lines))
+
+
+def _filled(value: str, width: int) -> str:
+    return value + " " * (width - _width(value))
+
+
+def _width(value: str) -> int:
+    """Return how many columns a text takes: two for each Chinese character."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in value)
 
 
 def _print_rich(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

@@ -19,6 +19,7 @@ from llm.models import UsageDaily
 from orchestration.models import Agent, Project, Task
 from orchestration.states import AgentStatus, TaskStatus
 from runtime import leases
+from runtime.admin.progress import with_progress
 from runtime.models import SchedulerInstance, Slot, TaskRun
 from runtime.slots import GLOBAL
 from runtime.states import RunStatus
@@ -103,7 +104,8 @@ class Reads:
     @cached_property
     def running(self) -> list[TaskRun]:
         """Runs an agent works on, the longest first."""
-        return list(self._runs().filter(status=RunStatus.RUNNING).order_by("started_at")[: 2 * NAMED])
+        rows = with_progress(self._runs().filter(status=RunStatus.RUNNING))
+        return list(rows.order_by("started_at")[: 2 * NAMED])
 
     @cached_property
     def failed(self) -> list[TaskRun]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.template.loader import render_to_string
@@ -17,6 +18,7 @@ from inbox.states import ItemType
 from orchestration.admin.tasks import COLOURS
 from orchestration.models import Project, Task
 from orchestration.states import TaskStatus
+from runtime.admin.progress import used
 from runtime.models import TaskRun
 from security.admin.shown import changelist_url, link, page_url, took, usd
 
@@ -67,8 +69,8 @@ def running(rows: Iterable[TaskRun]) -> Table:
             link(page_url(TaskRun, run.pk), run.task.title),
             run.task.project.name,
             run.agent.name,
-            f"{run.turns:,}",
-            f"{usd(run.cost_usd)} of {usd(run.cost_cap_usd)}" if run.cost_cap_usd else usd(run.cost_usd),
+            f"{used(run).turns:,}",
+            _cost(used(run).cost_usd, run.cost_cap_usd),
             took(run.started_at, None),
         ]
         for run in rows
@@ -136,6 +138,10 @@ def _numbers(counts: Mapping[str, int], project: Project | None) -> list[SafeStr
 
 def _table(headers: list[str], rows: list[list[Any]]) -> Table:
     return {"headers": headers, "rows": rows}
+
+
+def _cost(spent: Decimal, cap: Decimal | None) -> str:
+    return f"{usd(spent)} of {usd(cap)}" if cap else usd(spent)
 
 
 def _attempt(run: TaskRun) -> str:

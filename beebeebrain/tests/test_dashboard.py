@@ -25,7 +25,7 @@ from orchestration.services.agents import update_agent
 from orchestration.services.projects import update_project
 from orchestration.states import AgentStatus, TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
-from runtime.models import SchedulerInstance, TaskRun
+from runtime.models import RunLog, SchedulerInstance, TaskRun
 from runtime.services.finishing import finish_run
 from runtime.states import RunStatus
 from runtime.tests.factories import ending, running
@@ -144,8 +144,10 @@ def test_what_is_archived_is_not_counted(project: Project, admin_client: Client)
 def test_a_run_under_way_shows_what_it_has_used(project: Project, admin_client: Client) -> None:
     run = running(make_task(project, title="Collect pollen"), make_agent(project, name="Maya", max_cost_usd=3))
     TaskRun.objects.filter(pk=run.pk).update(turns=7, cost_usd=Decimal("0.5"))
+    report = {"type": "usage", "request_count": 2, "turns": 0, "cost_usd": 0.25}
+    RunLog.objects.create(run=run, seq=1, at=timezone.now(), kind="system", body=report)
     (row,) = rows_of(shown(admin_client)["running"])
-    assert row[:5] == ["Collect pollen", "Hive", "Maya", "7", "$0.50 of $3.00"]
+    assert row[:5] == ["Collect pollen", "Hive", "Maya", "9", "$0.75 of $3.00"]
 
 
 def test_a_run_that_failed_lately_is_named_with_its_error(project: Project, admin_client: Client) -> None:

@@ -27,7 +27,7 @@ def make_world(root: Path) -> User:
     """Make the rows, in a project at `root`; return an admin."""
     admin = make_user(Role.ADMIN, username="ada")
     project = make_project(root, name="Web shop")
-    make_project(root, name="Bees")
+    make_project(root, name="Zoo")
     agent = make_agent(project, name="Builder", max_parallel_runs=9)
     _make_tasks(project, agent)
     document = create_document(project, path="rules.md", title="Rules", body="Be kind.\n", tags=["rules"], actor=ACTOR)
@@ -37,8 +37,9 @@ def make_world(root: Path) -> User:
 
 
 def _make_tasks(project: Project, agent: Agent) -> None:
-    first, second, held, cancelled = (make_task(project, assignee=agent) for _ in range(4))
-    add_dependency(task=second, depends_on=first, actor=ACTOR)
+    first, last, held, cancelled = (make_task(project, assignee=agent) for _ in range(4))
+    middle = make_task(project, title="In the middle", depends_on=[first])
+    add_dependency(task=last, depends_on=middle, actor=ACTOR)
     pause_task(held, actor=ACTOR)
     cancel_task(cancelled, actor=ACTOR)
     set_status(make_task(project, parent=first), TaskStatus.DONE)

@@ -74,9 +74,11 @@ def _copy_task(template: Task, count: int, *, first_project: int, first_agent: i
         "priority": f"(n.i / {PROJECTS}) % 5",
         "status": f"CASE {_statuses()} ELSE '{TaskStatus.DONE}' END",
     }
-    columns = [field.column for field in Task._meta.concrete_fields if not field.primary_key]
+    columns = [str(field.column) for field in Task._meta.concrete_fields if not field.primary_key]
     chosen = [different.get(column, f"t.{connection.ops.quote_name(column)}") for column in columns]
-    _insert(Task, columns, f"SELECT {', '.join(chosen)} FROM {_table(Task)} t, n WHERE t.id = {template.pk}", count)
+    # Names and numbers of our own making, here and below.
+    copies = f"SELECT {', '.join(chosen)} FROM {_table(Task)} t, n WHERE t.id = {template.pk}"  # noqa: S608
+    _insert(Task, columns, copies, count)
 
 
 def _statuses() -> str:
@@ -89,7 +91,7 @@ def _statuses() -> str:
 
 def _wait_for_earlier(first: int) -> None:
     columns = ["task_id", "depends_on_id", "kind"]
-    earlier = f"SELECT id, id - {PROJECTS}, 'finish_to_start' FROM {_table(Task)} WHERE id >= {first + PROJECTS}"
+    earlier = f"SELECT id, id - {PROJECTS}, 'finish_to_start' FROM {_table(Task)} WHERE id >= {first + PROJECTS}"  # noqa: S608
     _insert(TaskDependency, columns, earlier)
     waits = TaskDependency.objects.filter(task=models.OuterRef("pk")).exclude(depends_on__status=TaskStatus.DONE)
     Task.objects.filter(models.Exists(waits), status=TaskStatus.TODO).update(unmet_dependencies=1)
@@ -112,8 +114,7 @@ def _insert(model: type[models.Model], columns: list[str], select: str, count: i
         numbers = "WITH n(i) AS (SELECT generate_series(1, %s))"
     names = ", ".join(map(connection.ops.quote_name, columns))
     with connection.cursor() as cursor:
-        # Names and numbers of our own making.
-        cursor.execute(f"{numbers} INSERT INTO {_table(model)} ({names}) {select}", [count])  # noqa: S608
+        cursor.execute(f"{numbers} INSERT INTO {_table(model)} ({names}) {select}", [count])
 
 
 def _table(model: type[models.Model]) -> str:

@@ -43,7 +43,17 @@ def stage(size: int, folder: Path) -> Iterator[Stage]:
 
 
 def _server(port: int) -> list[str]:
-    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-access-log", "--log-level", "warning"]
+    options = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--no-access-log",
+        "--log-level",
+        "warning",
+    ]
     return [sys.executable, "-m", "uvicorn", "beebeebrain.asgi:application", *options]
 
 

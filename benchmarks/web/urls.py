@@ -48,7 +48,7 @@ def hold(_request: HttpRequest, pk: int) -> JsonResponse:
 
 urlpatterns = [
     path("bare/nothing", nothing),
-    path("bare/tasks/<int:project>/<slug:status>", listed),
+    path("bare/projects/<int:project>/<slug:status>", listed),
     path("bare/tasks/<int:pk>", read),
     path("bare/tasks", create),
     path("bare/tasks/<int:pk>/hold", hold),

@@ -27,6 +27,11 @@ class LimitsSerializer(StrictSerializer):
     minutes = AmountField(most=60 * 24 * 30)
     usd = AmountField(most=1_000_000)
 
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """Leave out what is null: that is the same as missing, so what was read can be sent back and changes nothing."""
+        limits: dict[str, Any] = super().to_internal_value(data)
+        return {name: value for name, value in limits.items() if value is not None}
+
 
 class TaskFieldsSerializer(StrictSerializer, serializers.ModelSerializer[Task]):
     """What a person says about a task."""
@@ -86,7 +91,7 @@ class KeyField(serializers.CharField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(source="pk", read_only=True, **kwargs)
 
-    def to_representation(self, value: int) -> str:
+    def to_representation(self, value: Any) -> str:
         return key_of(value)
 
 

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from events import services as events
-from orchestration.exceptions import CrossProject, DependencyCycle, DomainError, DuplicateRef, TooManyTasks, UnknownRef
+from orchestration.exceptions import (
+    CrossProject,
+    DependencyCycle,
+    DomainError,
+    DuplicateRef,
+    ParentCycle,
+    TooManyTasks,
+    UnknownRef,
+)
 from orchestration.graph import find_cycle
 from orchestration.models import Agent, Project, Task, TaskDependency
 from orchestration.services.locks import lock_graph
@@ -54,7 +62,7 @@ def create_graph(project: Project, *, tasks: Sequence[TaskDraft], actor: str) ->
     """Create tasks with their edges and parents, and return them in the order of the drafts.
 
     Every refusal names its place in `field`, such as `tasks.3.depends_on.0`, and nothing is created then. Raises
-    Invalid, TooManyTasks, DuplicateRef, UnknownRef, CrossProject, DependencyCycle, Archived.
+    Invalid, TooManyTasks, DuplicateRef, UnknownRef, CrossProject, DependencyCycle, ParentCycle, Archived.
     """
     refuse_archived(project, field="project")
     if len(tasks) > MAX_TASKS:
@@ -82,7 +90,7 @@ def _linked(project: Project, drafts: Sequence[TaskDraft]) -> list[_Links]:
         )
     parents = {place: [link.parent] if isinstance(link.parent, int) else [] for place, link in enumerate(links)}
     if cycle := find_cycle(parents):
-        raise DependencyCycle(
+        raise ParentCycle(
             f"A task cannot be its own parent: {_spelled(drafts, cycle)}.", field=f"tasks.{cycle[0]}.parent"
         )
     return links

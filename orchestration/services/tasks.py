@@ -10,7 +10,15 @@ from django.utils import timezone
 
 from events import services as events
 from events.states import EventType
-from orchestration.exceptions import Archived, Conflict, CrossProject, Invalid, InvalidTransition, TaskOpen
+from orchestration.exceptions import (
+    Archived,
+    Conflict,
+    CrossProject,
+    Invalid,
+    InvalidTransition,
+    ParentCycle,
+    TaskOpen,
+)
 from orchestration.graph import reaches
 from orchestration.limits import Limits
 from orchestration.models import Project, Task
@@ -49,7 +57,7 @@ def update_task(
 ) -> Task:
     """Change fields of a task, and what it waits for; its status moves by commands only.
 
-    Raises Invalid, CrossProject, DependencyCycle, TaskNotOpen, TaskOpen, Archived, Gone, VersionConflict.
+    Raises Invalid, CrossProject, DependencyCycle, ParentCycle, TaskNotOpen, TaskOpen, Archived, Gone, VersionConflict.
     """
     if depends_on is not None or changes.get("parent"):
         # Before the task's own row, as the order of locks has it.
@@ -186,7 +194,7 @@ def _check_relations(project_id: int, given: Mapping[str, Any], *, task_id: int 
     if parent := given.get("parent"):
         refuse_archived(reread(parent), field="parent")
         if task_id is not None and reaches(parent.pk, task_id, _parents_of):
-            raise Invalid("A task cannot be its own parent, directly or through others.", field="parent")
+            raise ParentCycle(field="parent")
 
 
 def _parents_of(ids: set[int]) -> Iterable[int]:

@@ -10,8 +10,8 @@ from events import services as events
 from orchestration.exceptions import (
     Archived,
     DependencyCycle,
-    Invalid,
     InvalidTransition,
+    ParentCycle,
     TaskNotOpen,
     VersionConflict,
 )
@@ -72,7 +72,7 @@ def test_of_two_moves_under_each_other_one_is_refused(project: Project) -> None:
         lambda: update_task(first, actor=ACTOR, parent=second),
         lambda: update_task(second, actor=ACTOR, parent=first),
     )
-    assert refusals([*outcomes]) == [Invalid]
+    assert refusals([*outcomes]) == [ParentCycle]
     assert Task.objects.filter(parent__isnull=False).count() == 1
 
 

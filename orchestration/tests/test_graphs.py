@@ -16,6 +16,7 @@ from orchestration.exceptions import (
     DomainError,
     DuplicateRef,
     Invalid,
+    ParentCycle,
     TooManyTasks,
     UnknownRef,
 )
@@ -114,7 +115,7 @@ REFUSED = [
     ([draft("a", assignee=10**6)], CrossProject, "tasks.0.assignee"),
     ([draft("a", depends_on=["a"])], DependencyCycle, "tasks.0.depends_on.0"),
     ([draft("x"), draft("a", depends_on=["x", "b"]), draft("b", depends_on=["a"])], DependencyCycle, "tasks.1.depends_on.1"),
-    ([draft("a", parent="b"), draft("b", parent="a")], DependencyCycle, "tasks.0.parent"),
+    ([draft("a", parent="b"), draft("b", parent="a")], ParentCycle, "tasks.0.parent"),
     ([draft("a"), draft("b", title="")], Invalid, "tasks.1.title"),
     ([draft("a", fields={"priority": 9})], Invalid, "tasks.0.priority"),
     ([draft("a", fields={"limits": {"beer": 1}})], Invalid, "tasks.0.limits"),

@@ -15,6 +15,7 @@ from events.models import Event
 from orchestration.admin.bulk import command_rows
 from runtime.admin.diff import shown_diff
 from runtime.admin.log import transcript
+from runtime.admin.progress import used, with_progress
 from runtime.models import RunLog, TaskRun
 from runtime.services.commands import cancel_run
 from runtime.states import ACTIVE, RunStatus
@@ -45,7 +46,7 @@ _SIBLINGS = 50
 @admin.register(TaskRun)
 class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
     project_path = "task__project"
-    list_display = ("id", "task", "attempt", "state", "agent", "cost", "tokens", "turns", "took", "error_code")
+    list_display = ("id", "task", "attempt", "state", "agent", "cost", "tokens", "turned", "took", "error_code")
     list_display_links = ("id", "task")
     list_filter = (
         ("status", ChoicesDropdownFilter),
@@ -87,7 +88,7 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TaskRun]:
-        return super().get_queryset(request).select_related("task__project", "agent")
+        return with_progress(super().get_queryset(request)).select_related("task__project", "agent")
 
     @labelled("status", COLOURS, ordering="status")
     def state(self, run: TaskRun) -> tuple[str, str]:
@@ -99,11 +100,15 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
 
     @admin.display(description="cost", ordering="cost_usd")
     def cost(self, run: TaskRun) -> str:
-        return usd(run.cost_usd, 4)
+        return usd(used(run).cost_usd, 4)
 
     @admin.display(description="tokens in / out", ordering="token_in")
     def tokens(self, run: TaskRun) -> str:
-        return f"{run.token_in:,} / {run.token_out:,}"
+        return f"{used(run).token_in:,} / {used(run).token_out:,}"
+
+    @admin.display(description="turns", ordering="turns")
+    def turned(self, run: TaskRun) -> int:
+        return used(run).turns
 
     @admin.display(description="took")
     def took(self, run: TaskRun) -> str:
@@ -141,13 +146,15 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
 def _shown(run: TaskRun, *, before: str) -> dict[str, Any]:
     """Return what the templates of the page show beside the fields."""
     number = int(before) if before.isascii() and before.isdecimal() and len(before) < 10 else None
+    spent = used(run)
     attempts = TaskRun.objects.filter(task=run.task_id).order_by("-attempt")[:_SIBLINGS]
     return {
         "run": run,
         "run_state": (run.get_status_display(), COLOURS[RunStatus(run.status)]),
         "run_took": took(run.started_at, run.ended_at),
-        "run_cost": usd(run.cost_usd, 4),
-        "run_tokens": f"{run.token_in:,} in, {run.token_out:,} out",
+        "run_cost": usd(spent.cost_usd, 4),
+        "run_turns": spent.turns,
+        "run_tokens": f"{spent.token_in:,} in, {spent.token_out:,} out",
         "run_cached": f"{run.token_cache_read:,} read, {run.token_cache_write:,} written",
         "run_cap": usd(run.cost_cap_usd) if run.cost_cap_usd is not None else "",
         "attempts": [(run_, COLOURS[RunStatus(run_.status)]) for run_ in reversed(attempts)],

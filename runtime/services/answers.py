@@ -16,7 +16,9 @@ from runtime.states import ACTIVE, RunStatus
 
 def deliver_answers(*, owner: str) -> int:
     """Pass on every answer that its run has not been told yet; return how many."""
-    return sum(_deliver(item, owner=owner) for item in InboxItem.objects.undelivered().order_by("id")[:100])
+    # Who was given something to wait for while blocked waits for that as well.
+    answers = InboxItem.objects.undelivered().filter(task__unmet_dependencies=0).order_by("id")
+    return sum(_deliver(item, owner=owner) for item in answers[:100])
 
 
 @events.unit_of_work()

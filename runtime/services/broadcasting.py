@@ -18,7 +18,7 @@ from orchestration.exceptions import DomainError, Invalid, VersionConflict
 from orchestration.models import Agent, Project, Task
 from orchestration.services.locks import give_way
 from orchestration.states import TaskStatus
-from runtime.exceptions import TooMany
+from runtime.exceptions import NothingSelected, TooMany
 from runtime.models import TaskRun
 from runtime.services.commands import cancel_task, pause_task, resume_task, retry_task
 from runtime.services.running import run_task
@@ -91,11 +91,11 @@ def broadcast(
 
     `agent` selects what is assigned to it or what a run of it is under way for; `among` are the tasks the caller may
     see. Every id given is answered: `not_found` when it is not among them, `not_selected` when another selector leaves
-    it out. Raises Invalid, UserInputRequired and TooMany for the call as a whole, before anything is done.
+    it out. Raises NothingSelected, UserInputRequired and TooMany for the call as a whole, before anything is done.
     """
     perform = _performer(command, changes)
     if all(selector is None for selector in (ids, statuses, agent, project)):
-        raise Invalid("Say which tasks: give ids, statuses, an agent or a project.", field="ids")
+        raise NothingSelected(field="ids")
     visible = Task.objects.all() if among is None else among
     tasks = _bounded(_selected(visible, ids=ids, statuses=statuses, agent=agent, project=project), ids or ())
     expected = expected_versions or {}

@@ -36,7 +36,7 @@ def pause_task(task: Task, *, actor: str, expected_version: int | None = None) -
 
 @audited("resume")
 def resume_task(task: Task, *, actor: str, expected_version: int | None = None) -> Task:
-    """Let a held task go, or continue the session of an interrupted one. Raises NothingToResume."""
+    """Let a held task go, or continue the session of an interrupted one. Raises NothingToResume, DependenciesUnmet."""
     require_version(task, expected_version)
     if task.is_held:
         return mark_task(task, actor=actor, is_held=False)

@@ -13,9 +13,10 @@ from orchestration.services.rows import refuse_archived
 from orchestration.services.tasks import move_task
 from orchestration.states import AgentStatus, TaskStatus
 from runtime import clients
-from runtime.exceptions import AgentPaused, DependenciesUnmet, NoAgent
+from runtime.exceptions import AgentPaused, NoAgent
 from runtime.services.claims import add_attempt
 from runtime.services.commands import RETRYABLE, begin_anew, refused
+from runtime.services.resuming import refuse_unmet
 from runtime.states import RunStatus
 
 _REASON = "run by a person"
@@ -45,7 +46,7 @@ def run_task(
     if task.status != TaskStatus.TODO and task.status not in RETRYABLE:
         raise refused(task, "started")
     refuse_archived(task.project)
-    _refuse_unmet(task)
+    refuse_unmet(task)
     chosen = _agent_for(task, agent)
     if task.status != TaskStatus.TODO:
         begin_anew(task, actor=actor)
@@ -60,16 +61,6 @@ def _scoped(task: Task, key: str) -> str:
     if len(scoped) > _MAX_KEY:
         scoped = f"task-{task.pk}:sha256:{hashlib.sha256(key.encode()).hexdigest()}"
     return scoped if key else ""
-
-
-def _refuse_unmet(task: Task) -> None:
-    if not task.unmet_dependencies:
-        return
-    parents = task.dependencies.exclude(depends_on__status=TaskStatus.DONE).order_by("depends_on_id")
-    unmet = list(parents.values_list("depends_on_id", flat=True))
-    names = ", ".join(str(id_) for id_ in unmet[:5]) + (" and others" if len(unmet) > 5 else "")
-    message = f"Task {task.pk} waits for tasks that are not done: {names}. Finish them, or remove the dependencies."
-    raise DependenciesUnmet(message, unmet=unmet, status=task.status)
 
 
 def _agent_for(task: Task, given: Agent | None) -> Agent:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from orchestration.tests.factories import make_agent, make_project, make_task
 from runtime.admin.log import MAX_LINES, MAX_TEXT, SHOWN, entry_of, text_of, transcript
+from runtime.admin.progress import Used, used, with_progress
 from runtime.models import RunLog, TaskRun
 from runtime.services.finishing import finish_run
 from runtime.tests.factories import claim_all, ending, running
@@ -201,3 +203,32 @@ def test_the_text_of_one_run_is_searched(run: TaskRun, admin_client: Client) -> 
     assert found(run__id__exact=run.pk, q="pollen") == [21]
     assert found(q="pollen") == []
     assert len(found(q=run.trace_id)) == 21
+
+
+def report(run: TaskRun, seq: int, type_: str, **usage: Any) -> None:
+    RunLog.objects.create(run=run, seq=seq, at=timezone.now(), kind="system", body={"type": type_, **usage})
+
+
+def spent(run: TaskRun) -> Used:
+    return used(with_progress(TaskRun.objects.all()).get(pk=run.pk))
+
+
+def test_what_a_start_has_reported_is_added_to_what_is_settled(run: TaskRun) -> None:
+    TaskRun.objects.update(turns=5, token_out=100, cost_usd=Decimal(1))
+    report(run, 1, "session")
+    report(run, 2, "usage", turns=0, request_count=2, token_in=10, token_out=20, cost_usd=0.2)
+    report(run, 3, "usage", turns=0, request_count=3, token_in=15, token_out=30, cost_usd=0.25)
+    assert spent(run) == Used(turns=8, token_in=15, token_out=130, cost_usd=Decimal("1.25"))
+
+
+def test_what_an_earlier_start_has_reported_is_settled_already(run: TaskRun) -> None:
+    report(run, 1, "session")
+    report(run, 2, "usage", turns=3, cost_usd=0.2)
+    report(run, 3, "session")
+    assert spent(run).cost_usd == 0
+
+
+def test_of_a_run_that_has_ended_only_what_is_settled_counts(run: TaskRun) -> None:
+    report(run, 1, "usage", turns=3, cost_usd=0.2)
+    finish_run(run, ending("finished"))
+    assert spent(run).cost_usd == Decimal("0.01")

@@ -10,6 +10,7 @@ from inbox import services as inbox
 from inbox.models import InboxItem
 from inbox.states import ItemType
 from orchestration.models import Agent, Project, Task
+from orchestration.services.dependencies import add_dependency, remove_dependency
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
 from runtime.models import TaskRun
@@ -151,3 +152,13 @@ def test_a_question_that_was_overtaken_by_hand_is_never_delivered(run: TaskRun) 
     commands.resume_task(Task.objects.get(), actor=ACTOR)
     assert deliver_answers(owner=OWNER) == 0
     assert not InboxItem.objects.open().exists()
+
+
+def test_an_answer_waits_for_what_the_blocked_task_was_made_to_wait_for(run: TaskRun, project: Project) -> None:
+    finish_run(run, ending("blocked", message="?"))
+    answer(InboxItem.objects.get())
+    edge = add_dependency(Task.objects.get(pk=run.task_id), depends_on=make_task(project), actor=ACTOR)
+    assert deliver_answers(owner=OWNER) == 0
+    assert Task.objects.get(pk=run.task_id).status == TaskStatus.BLOCKED
+    remove_dependency(edge, actor=ACTOR)
+    assert deliver_answers(owner=OWNER) == 1

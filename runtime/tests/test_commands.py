@@ -9,12 +9,14 @@ from events.models import Event
 from events.states import EventType
 from inbox import services as inbox
 from inbox.exceptions import UserInputRequired
+from inbox.models import InboxItem
 from orchestration.exceptions import Archived, InvalidTransition, VersionConflict
 from orchestration.models import Agent, Project, Task
+from orchestration.services.dependencies import add_dependency
 from orchestration.services.tasks import update_task
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
-from runtime.exceptions import NothingToResume, RunNotActive
+from runtime.exceptions import DependenciesUnmet, NothingToResume, RunNotActive
 from runtime.models import TaskRun
 from runtime.services import commands
 from runtime.services.finishing import finish_run
@@ -117,6 +119,16 @@ def test_resume_heeds_the_version_whichever_way_it_goes(task: Task, agent: Agent
         with pytest.raises(VersionConflict):
             commands.resume_task(task, actor=ACTOR, expected_version=1)
     assert commands.resume_task(task, actor=ACTOR, expected_version=task.version).status == TaskStatus.RUNNING
+
+
+def test_a_blocked_task_is_not_resumed_before_what_it_was_made_to_wait_for(task: Task, agent: Agent) -> None:
+    finish_run(running(task, agent), ending("blocked", message="?"))
+    parent = make_task(task.project)
+    add_dependency(Task.objects.get(pk=task.pk), depends_on=parent, actor=ACTOR)
+    with pytest.raises(DependenciesUnmet) as refusal:
+        commands.resume_task(task, actor=ACTOR)
+    assert refusal.value.data == {"unmet": [parent.pk], "status": "blocked"}
+    assert InboxItem.objects.open().exists()
 
 
 def test_a_pause_does_not_outlive_the_status_it_was_meant_for(task: Task, agent: Agent) -> None:

@@ -128,6 +128,17 @@ def test_a_task_that_is_being_given_a_dependency_is_not_claimed(project: Project
     assert disagreements() == []
 
 
+def test_an_answer_during_the_adding_of_a_dependency_resumes_nothing(
+    project: Project, task: Task, hands: Hands
+) -> None:
+    hands.finish(hands.begin(task), "blocked")
+    inbox.close_item(InboxItem.objects.get(), actor=ACTOR, user_input="Blue")
+    parent = make_task(project)
+    depend = partial(add_dependency, fresh(task), depends_on=parent, actor=ACTOR)
+    assert while_open(depend, hands.deliver) == 0
+    assert disagreements() == []
+
+
 def test_cancelling_a_run_that_ends_in_this_moment_leaves_its_work_in_review(task: Task, hands: Hands) -> None:
     run = hands.begin(task)
     stop = partial(commands.cancel_run, TaskRun.objects.select_related("task").get(), actor=ACTOR)

@@ -112,6 +112,14 @@ def test_a_task_that_runs_while_its_run_waits_for_a_person_is_found(task: Task, 
     ]
 
 
+def test_a_task_that_began_before_its_parents_were_done_is_found(project: Project, task: Task, agent: Agent) -> None:
+    child = make_task(project)
+    running(child, agent)
+    TaskDependency.objects.create(task=child, depends_on=task)
+    change(child, unmet_dependencies=1)
+    assert differences() == [Difference("started", f"task:{child.pk}", "no unmet dependency", 1)]
+
+
 def test_a_cancel_that_nobody_carries_out_is_found(task: Task) -> None:
     change(task, cancel_requested_at=timezone.now())
     assert differences() == [Difference("cancel_requested_at", f"task:{task.pk}", "a run to stop", "todo")]

@@ -296,4 +296,5 @@ def test_the_ready_tasks_of_all_projects_are_found_by_a_partial_index(project: P
     # PostgreSQL may take the other one: it holds the same tasks, and gives the order as little as this one.
     wanted = r"\btask_ready\b" if connection.vendor == "sqlite" else r"\btask_ready(_project)?\b"
     assert re.search(wanted, found), found
-    assert "TEMP B-TREE" not in found and "Seq Scan" not in found
+    # The projects are few, and are read as a whole to leave out the archived ones.
+    assert "TEMP B-TREE" not in found and "Seq Scan on orchestration_task" not in found

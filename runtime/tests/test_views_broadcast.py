@@ -68,7 +68,7 @@ def test_selectors_must_all_agree(client: Client, project: Project, agent: Agent
 
 def test_without_a_selector_nothing_is_done(client: Client, project: Project) -> None:
     make_task(project)
-    assert error(client.post("/tasks/broadcast/cancel")) == (400, "invalid", "ids")
+    assert error(client.post("/tasks/broadcast/cancel")) == (400, "nothing_selected", "ids")
     assert Task.objects.get().status == TaskStatus.TODO
 
 

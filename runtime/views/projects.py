@@ -15,7 +15,7 @@ from orchestration.models import Project
 from orchestration.queries import project_graph
 from orchestration.serializers.graphs import ProjectGraphSerializer
 from orchestration.serializers.projects import ProjectChangesSerializer, ProjectSerializer
-from orchestration.services.projects import create_project, update_project
+from orchestration.services.projects import add_project, inspected, update_project
 from runtime.services.deletion import delete_project
 from security.access import require_all_projects
 from security.identity import actor_of
@@ -38,12 +38,15 @@ class ProjectViewSet(RowViewSet[Project]):
     # Its setup command and checks run in a shell.
     write_role = Role.ADMIN
 
+    def prepare(self, request: Request) -> None:
+        require_all_projects(request)
+        self.given = {"base_branch": "main"} | self.body(ProjectSerializer)
+        self.given["root_path"] = inspected(self.given["root_path"], self.given["base_branch"])
+
     @extend_schema(request=ProjectSerializer, responses={201: ProjectSerializer})
     def create(self, request: Request) -> Response:
         """Create a project for a git repository on the server."""
-        require_all_projects(request)
-        project = create_project(**self.body(ProjectSerializer), actor=actor_of(request))
-        return self.answer(project, status.HTTP_201_CREATED)
+        return self.answer(add_project(**self.given, actor=actor_of(request)), status.HTTP_201_CREATED)
 
     @extend_schema(request=ProjectChangesSerializer, responses=ProjectSerializer)
     def partial_update(self, request: Request, **_: Any) -> Response:

@@ -86,10 +86,6 @@ class PageAdmin(_Page[M]):
     def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> QuerySet[Any]:
         return seen(db_field.remote_field.model, request)
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Django's own deletion of what is selected knows no service."""
-        return {name: found for name, found in super().get_actions(request).items() if name != "delete_selected"}
-
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+from django.apps import apps
 from django.contrib.auth.models import Group, User
 
 from security.models import ApiToken
@@ -35,3 +37,13 @@ def make_token(
 ) -> tuple[ApiToken, str]:
     """Create a token; return it with its text."""
     return create_token(user, name=name, scopes=[scope], expires_at=expires_at, project_ids=project_ids, actor=ACTOR)
+
+
+def on_record() -> list[Any]:
+    """Return the events there are, the oldest first. By name: whoever keeps the trail stands above this app."""
+    return list(apps.get_model("events", "Event")._default_manager.order_by("id"))
+
+
+def denials_on_record() -> list[Any]:
+    """Return those events that tell of a refusal."""
+    return [event for event in on_record() if event.payload.get("outcome") == "denied"]

@@ -14,10 +14,9 @@ from django.db import connection, connections
 from django.test import Client, RequestFactory
 from pytest_django.fixtures import Settings
 
-from events.models import Event
 from security.logins import NAMES_AN_ADDRESS, PERIOD_S, LoginLocked
 from security.roles import Role
-from security.tests.factories import make_user
+from security.tests.factories import denials_on_record, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -58,10 +57,6 @@ def log_in(username: str = "ada", typed: str = "wrong", *, address: str = "203.0
 
 def statuses(count: int, **more: str) -> list[int]:
     return [log_in(**more).status_code for _ in range(count)]
-
-
-def denied() -> list[Event]:
-    return [event for event in Event.objects.all() if event.payload.get("outcome") == "denied"]
 
 
 def test_the_right_password_logs_in(ada: User) -> None:
@@ -131,7 +126,7 @@ def test_who_tries_many_names_is_locked_out_of_all(ada: User) -> None:
     answers = [log_in(username=f"name-{number}").status_code for number in range(3 * NAMES_AN_ADDRESS)]
     assert set(answers) == {200}
     assert log_in(typed=PASSWORD).status_code == 429
-    assert [event.payload["resource"] for event in denied()] == ["all names"]
+    assert [event.payload["resource"] for event in denials_on_record()] == ["all names"]
 
 
 def test_an_account_of_ones_own_does_not_help_to_try_others(ada: User) -> None:
@@ -144,7 +139,7 @@ def test_an_account_of_ones_own_does_not_help_to_try_others(ada: User) -> None:
 
 def test_a_lock_is_recorded_once(ada: User) -> None:
     statuses(8)
-    (event,) = denied()
+    (event,) = denials_on_record()
     assert (event.type, event.actor, event.project_id) == ("security.audit.access", "anonymous", None)
     assert event.payload == {
         "action": "login",
@@ -157,12 +152,12 @@ def test_a_lock_is_recorded_once(ada: User) -> None:
 
 def test_a_single_failure_is_not_recorded(ada: User) -> None:
     statuses(2)
-    assert denied() == []
+    assert denials_on_record() == []
 
 
 def test_a_password_typed_into_the_name_is_not_recorded(ada: User) -> None:
     statuses(4, username=PASSWORD)
-    (event,) = denied()
+    (event,) = denials_on_record()
     assert PASSWORD not in str(event.payload) and event.payload["resource"] == "a name that is nobody's"
 
 

@@ -4,12 +4,11 @@ import re
 
 import pytest
 
-from events.models import Event
 from security import audit
 from security.exceptions import UnknownScope
 from security.models import AccessLimit, ApiToken
 from security.services import create_token, limit_access, revoke_token
-from security.tests.factories import ACTOR, make_token, make_user
+from security.tests.factories import ACTOR, make_token, make_user, on_record
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +65,7 @@ def test_each_limit_is_on_record() -> None:
     user = make_user(username="ada")
     limit_access(user, project_ids=[2, 1], actor=ACTOR)
     limit_access(user, project_ids=None, actor=ACTOR)
-    told = [(event.type, event.payload["resource"], event.payload["reason"]) for event in Event.objects.order_by("id")]
+    told = [(event.type, event.payload["resource"], event.payload["reason"]) for event in on_record()]
     assert told == [
         ("security.audit.access", f"User {user.pk} (ada)", "projects [1, 2]"),
         ("security.audit.access", f"User {user.pk} (ada)", "all projects"),

@@ -16,10 +16,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from events.models import Event
 from security.roles import Role
 from security.services import limit_access
-from security.tests.factories import ACTOR, make_token, make_user
+from security.tests.factories import ACTOR, denials_on_record, make_token, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -130,7 +129,7 @@ class TestCsrf:
     def test_a_failure_is_recorded_once(self, strict: Client) -> None:
         for _ in range(3):
             self._post(strict, {})
-        (event,) = [event for event in Event.objects.all() if event.payload.get("outcome") == "denied"]
+        (event,) = denials_on_record()
         assert (event.actor, event.payload["reason"]) == ("user:ada", "csrf_failed")
 
     def _post(self, client: Client, headers: dict[str, str]) -> Any:

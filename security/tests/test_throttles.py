@@ -11,10 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from events.models import Event
 from security import denials
 from security.roles import Role
-from security.tests.factories import make_token, make_user
+from security.tests.factories import denials_on_record, make_token, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +38,7 @@ def statuses(text: str, count: int, **more: str) -> list[int]:
 
 
 def denied() -> list[dict[str, Any]]:
-    return [event.payload for event in Event.objects.all() if event.payload.get("outcome") == "denied"]
+    return [event.payload for event in denials_on_record()]
 
 
 def test_who_asks_too_often_is_told_when_to_go_on() -> None:
@@ -152,7 +151,7 @@ def test_a_token_that_is_over_is_recorded_once_with_its_name() -> None:
     past = timezone.now() - timedelta(days=1)
     token, text = make_token(make_user(Role.ADMIN, username="ada"), name="ci", expires_at=past)
     statuses(text, 3)
-    (event,) = [event for event in Event.objects.all() if event.payload.get("outcome") == "denied"]
+    (event,) = denials_on_record()
     assert (event.type, event.actor) == ("security.audit.access", "user:ada/token:ci")
     assert event.payload == {
         "action": "token.use",

@@ -9,7 +9,7 @@ from beebeebrain.cli import output, tables
 from beebeebrain.tests.cli.program import Bbb
 from orchestration.models import Project, Task
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import make_task, set_status
+from orchestration.tests.factories import make_agent, make_task, set_status
 
 EVIL = "Title \x1b[2J\x9b31m\u202etxet\x07 [red]end[/red]"
 # What steers a terminal, besides the colours that rich makes of statuses.
@@ -48,6 +48,14 @@ def test_a_terminal_shows_colours_unless_it_should_not(bbb: Bbb, project: Projec
     assert "failed" in plain
     assert "\x1b[31m" not in plain
     assert "\x1b" not in bbb("tasks", "list").out
+
+
+def test_columns_stand_below_each_other_in_chinese_too(bbb: Bbb, project: Project) -> None:
+    make_task(project, title="One", assignee=make_agent(project, name="蜜蜂"))
+    make_task(project, title="Two", assignee=make_agent(project, name="Ada"))
+    _, one, two = bbb("tasks", "list", PYTHONIOENCODING="utf-8").out.splitlines()
+    assert "蜜蜂   hive" in one
+    assert "Ada    hive" in two
 
 
 def test_a_language_that_a_terminal_cannot_show_is_no_failure(bbb: Bbb, project: Project) -> None:
