@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql.compiler import SQLCompiler
@@ -29,10 +30,15 @@ class PerRow(models.Expression):
         return self._compiled[connection.vendor]
 
 
+class _List(models.JSONField):
+    def from_db_value(self, value: str | None, _expression: Any, _connection: BaseDatabaseWrapper) -> Any:
+        return orjson.loads(value or "[]")
+
+
 class Ids(models.Subquery):
     """What a subquery of one column, called `found`, finds: a list in the order of the subquery."""
 
-    output_field = models.JSONField()
+    output_field = _List()
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
         return self.as_sql(

@@ -59,8 +59,7 @@ class FilterSet(filters.FilterSet):  # type: ignore[misc]
                 self.filters[name] = self._own(shared)
 
     def get_form_class(self) -> type[forms.Form]:
-        fields = _form_fields(cast(Any, type(self)))
-        return type("Form", (self._meta.form,), {name: fields[name] for name in self.filters})
+        return _form(cast(Any, type(self)), tuple(self.filters))
 
     def _own(self, shared: filters.Filter) -> filters.Filter:
         own = copy.copy(shared)
@@ -69,9 +68,18 @@ class FilterSet(filters.FilterSet):  # type: ignore[misc]
         return own
 
 
-@functools.cache
-def _form_fields(filterset: Any) -> dict[str, forms.Field]:
-    return {name: found.field for name, found in filterset.base_filters.items()}
+class _Shared(dict[str, forms.Field]):
+    """Form fields that are not copied for each form: nothing changes them."""
+
+    def __deepcopy__(self, _memo: Any) -> _Shared:
+        return self
+
+
+@functools.lru_cache(maxsize=256)
+def _form(filterset: Any, names: tuple[str, ...]) -> type[forms.Form]:
+    form: Any = type("Form", (forms.Form,), {name: filterset.base_filters[name].field for name in names})
+    form.base_fields = _Shared(form.base_fields)
+    return form  # type: ignore[no-any-return]
 
 
 class IdFilter(filters.NumberFilter):  # type: ignore[misc]

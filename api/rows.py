@@ -96,12 +96,16 @@ def _fields(serializer: Serializer, reads: frozenset[str]) -> list[Shown] | None
     fields = []
     for field in made._readable_fields:
         source = _source(model, field.source, reads)
-        as_it_stands = source in reads or type(field) in _AS_IT_STANDS
+        as_it_stands = source in reads or _is_as_it_stands(field)
         convert = None if as_it_stands else _converter(field)
         if source is None or not (as_it_stands or convert):
             return None
         fields.append(Shown(field.field_name, source, convert))
     return fields
+
+
+def _is_as_it_stands(field: Any) -> bool:
+    return type(field) in _AS_IT_STANDS or (type(field) is serializers.ListField and type(field.child) in _AS_IT_STANDS)
 
 
 def _source(model: type[Model], path: str, reads: Collection[str]) -> str | None:
@@ -124,8 +128,7 @@ def _converter(field: Any) -> Convert | None:
     """Return what a field makes of a value that is not None; None where that depends on more than the value."""
     if isinstance(field, serializers.Serializer):
         return _object(field.fields)
-    is_list = type(field) is serializers.ListField
-    return field.to_representation if isinstance(field.child if is_list else field, _OF_A_VALUE) else None
+    return field.to_representation if isinstance(field, _OF_A_VALUE) else None
 
 
 def _object(fields: Mapping[str, Any]) -> Convert | None:
@@ -136,7 +139,7 @@ def _object(fields: Mapping[str, Any]) -> Convert | None:
 
     def convert(value: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            name: None if value.get(name) is None else show(value[name])  # type: ignore[misc]
+            name: None if (held := value.get(name)) is None else show(held)  # type: ignore[misc]
             for name, show in converters.items()
         }
 

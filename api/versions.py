@@ -22,8 +22,9 @@ def etag(version: int) -> str:
 
 
 def headers(row: Any) -> dict[str, str]:
-    """Return the headers of an answer that shows a row: its tag, if the row can change."""
-    return {"ETag": etag(row.version)} if hasattr(row, "version") else {}
+    """Return the headers of an answer that shows a row, or the values of one: its tag, if the row can change."""
+    version = row.get("version") if isinstance(row, dict) else getattr(row, "version", None)
+    return {} if version is None else {"ETag": etag(version)}
 
 
 def expected(request: Request, row: Any, body: dict[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
     """How the request wants rows to be shown."""
     rows: QuerySet[Any] | None = None
     """The rows with all that is shown of them; None while they are not to be shown."""
+    fast: Rows | None = None
+    """How the rows are read as values and shown; None where they are models, and shown by their serializer."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -57,7 +59,7 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
             # Before anything is carried out: a command must not be answered with a mistake in its query.
             self.shape = Shape.of(request, self.get_serializer_class(), self.expandable)
             if request.method in SAFE_METHODS:
-                self.rows = _shown(type(self), self.shape)
+                self._begin_to_show()
         if request.method == "POST" and idempotency.HEADER in request.headers:
             self._answer_once()
         elif request.method == "POST":
@@ -94,26 +96,36 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
         return versions.expected(self.request, row, self.body(serializer, partial=self.request.method == "PATCH"))
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        # What the cursors of the pages before and behind are made of.
-        view: Any = self
-        needed = ("id", *(name.lstrip("-") for name in view.ordering), *view.ordering_fields)
-        fast = Rows.of(_shown(type(self), self.shape), view.get_serializer_class(), self.shape, needed)
-        if fast is not None:
-            self.rows = fast.values
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        shown = self.get_serializer(page, many=True).data if fast is None else fast.show(page)
-        return self.get_paginated_response(shown)
+        return self.get_paginated_response(self._show(page))
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self._show(self.get_object())
+        return self._answer(self.get_object())
 
     def answer(self, row: M, code: int = HTTPStatus.OK) -> Response:
         """Show a row as it is now."""
-        self.rows = _shown(type(self), self.shape)
-        return self._show(get_object_or_404(self.get_queryset(), pk=row.pk), code)
+        self._begin_to_show()
+        return self._answer(get_object_or_404(self.get_queryset(), pk=row.pk), code)
 
-    def _show(self, row: M, code: int = HTTPStatus.OK) -> Response:
-        return Response(self.get_serializer(row).data, status=code, headers=versions.headers(row))
+    def _answer(self, row: Any, code: int = HTTPStatus.OK) -> Response:
+        return Response(self._show([row])[0], status=code, headers=versions.headers(row))
+
+    def _begin_to_show(self) -> None:
+        """Have all that is shown of the rows read with them."""
+        serializer: Any = self.get_serializer_class()
+        self.rows = _shown(type(self), self.shape)
+        self.fast = Rows.of(self.rows, serializer, self.shape, self._needed())
+        if self.fast is not None:
+            self.rows = self.fast.values
+
+    def _show(self, rows: Sequence[Any]) -> Sequence[Any]:
+        return self.get_serializer(rows, many=True).data if self.fast is None else self.fast.show(rows)
+
+    def _needed(self) -> tuple[str, ...]:
+        """Return what has to be read, shown or not: cursors are made of the order's columns, and an ETag of the version."""
+        view: Any = self
+        version = ["version"] if hasattr(view.queryset.model, "version") else []
+        return ("id", *version, *(name.lstrip("-") for name in view.ordering), *view.ordering_fields)
 
     def kept(self, body: Any) -> Any:
         """Return what of an answer may be stored for those who send a request again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from rest_framework import exceptions as drf
 from rest_framework.exceptions import APIException
@@ -22,7 +22,7 @@ from orchestration.exceptions import DomainError
 from runtime import exceptions as runtime
 from security.exceptions import SecurityError, TokenExpired, TokenInvalid
 
-E = TypeVar("E", bound=type[Exception])
+T = TypeVar("T")
 
 
 class Code(NamedTuple):
@@ -104,7 +104,7 @@ STREAM: dict[str, str] = {
     "resync": "4409 | The log does not reach back, or not as far, as the cursor. Load what you show anew.",
 }
 # These two are raised while logging in, and become DRF's AuthenticationFailed.
-_AT_LOGIN = {TokenInvalid: HTTPStatus.UNAUTHORIZED, TokenExpired: HTTPStatus.UNAUTHORIZED}
+_AT_LOGIN: dict[type, HTTPStatus] = {TokenInvalid: HTTPStatus.UNAUTHORIZED, TokenExpired: HTTPStatus.UNAUTHORIZED}
 # Importing them declares their errors.
 _DECLARED_IN = (inbox, runtime)
 
@@ -128,15 +128,16 @@ def listed() -> dict[str, set[int]]:
     return found
 
 
-def below(cls: E) -> Iterator[E]:
+def below(cls: type[T]) -> Iterator[type[T]]:
     """Return all classes that extend `cls`."""
     for child in cls.__subclasses__():
         yield child
         yield from below(child)
 
 
-def _of(cls: type[DomainError] | type[SecurityError]) -> Iterable[Code]:
-    status = next(found for table in (errors.STATUS, _AT_LOGIN) for each in cls.__mro__ if (found := table.get(each)))
+def _of(cls: type[Any]) -> Iterable[Code]:
+    statuses: dict[type, HTTPStatus] = {**errors.STATUS, **_AT_LOGIN}
+    status = next(statuses[each] for each in cls.__mro__ if each in statuses)
     told = getattr(cls, "codes", {}) or {cls.code: " ".join((cls.__doc__ or "").split())}
     return [Code(code, int(status), meaning) for code, meaning in told.items()]
 

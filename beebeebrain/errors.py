@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from api import problems, versions
 from api.problems import Fault, faults_in
 from api.queries import BadQuery
+from api.renderers import JSONRenderer
 from events import trace
 from orchestration.exceptions import Conflict, Invalid, VersionConflict
 from security.exceptions import NotAuthor, OutsideAccess, PathNotAllowed, ScopeTooWide, UnknownScope
@@ -98,6 +99,10 @@ class Handler(ExceptionHandler):
     def get_response(self, exc: APIException, data: dict[str, Any]) -> Response:
         response = super().get_response(exc, data)
         response.content_type = problems.MEDIA_TYPE
+        request = self.context["request"]
+        if request is not None and not isinstance(getattr(request, "accepted_renderer", None), JSONRenderer):
+            # Where the answer would have been YAML, or a page.
+            request.accepted_renderer, request.accepted_media_type = JSONRenderer(), problems.MEDIA_TYPE
         return response
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView
 
 from api import accounts
+from api.docs import DocsView
 from beebeebrain import health
-
-# Its page is no answer to OPTIONS.
-DOCS = SpectacularSwaggerView.as_view(url_name="schema", http_method_names=["get", "head"])
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -19,7 +17,7 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/v1/docs", DOCS, name="docs"),
+    path("api/v1/docs", DocsView.as_view(url_name="schema"), name="docs"),
     path("api/v1/me", accounts.MeView.as_view(), name="me"),
     path("api/v1/", include(accounts.router.urls)),
     path("api/v1/", include("orchestration.urls")),

@@ -12,7 +12,7 @@ class ItemClosed(Conflict):
 
 
 class UserInputRequired(Invalid):
-    """An answer is needed: send user_input."""
+    """An answer is needed. Send it as `user_input`."""
 
     code = "user_input_required"
 

@@ -6,7 +6,7 @@ from orchestration.exceptions import Conflict, Invalid
 
 
 class StaleRun(Conflict):
-    """This start of the run was superseded; nothing of it is written any more."""
+    """This start of the run was superseded, and nothing of it is written any more. Look at the run as it is now."""
 
     code = "stale_run"
 

@@ -13,13 +13,13 @@ class SecurityError(Exception):
 
 
 class PathNotAllowed(SecurityError):
-    """The path leaves the folder it has to stay in, or names a file that is never shared."""
+    """The path leaves the folder it has to stay in, or names a file that is never shared. Choose another one."""
 
     code = "path_not_allowed"
 
 
 class TokenInvalid(SecurityError):
-    """The token is unknown, was revoked, or belongs to a user who may not log in."""
+    """The token is unknown, was revoked, or belongs to a user who may not log in. Send another one."""
 
     code = "token_invalid"
 
@@ -31,7 +31,7 @@ class TokenExpired(SecurityError):
 
 
 class UnknownScope(SecurityError):
-    """A token needs one of the scopes read, write, admin."""
+    """There is no such scope. Choose from read, write, admin."""
 
     code = "unknown_scope"
 
@@ -43,12 +43,12 @@ class OutsideAccess(SecurityError):
 
 
 class NotAuthor(SecurityError):
-    """Only its author may do this, or an admin."""
+    """Only its author may do this, or an admin. Ask one of them."""
 
     code = "not_author"
 
 
 class ScopeTooWide(SecurityError):
-    """A token may do no more than the one who makes it, and only a person, or a token with the scope admin, makes one."""
+    """A token may do no more than the one who makes it, and only a person, or a token with the scope admin, makes one. Choose fewer scopes."""
 
     code = "scope_too_wide"

@@ -94,8 +94,9 @@ def test_of_eight_clients_with_the_same_keys_each_key_has_one_effect_and_one_ans
     answers: dict[str, Counter[tuple[int, bytes]]] = defaultdict(Counter)
 
     def work(seed: int) -> None:
+        # Half of them go the same way and meet at every key, the others come across it.
         keys = sorted(commands)
-        Random(seed).shuffle(keys)
+        Random(seed % 2).shuffle(keys)
         for key in keys:
             answer = send_until_answered(user, key, commands[key])
             answers[key][answer.status_code, answer.content] += 1

@@ -7,6 +7,7 @@ project is answered as one that does not exist, and changes nothing.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def told(answer: Any, *ids: int) -> tuple[int, str]:
     said = answer.json() if answer.content else {}
     text = json.dumps({name: said[name] for name in said if name not in ("instance", "trace_id")})
     for id_ in ids:
-        text = text.replace(str(id_), "ID")
+        text = re.sub(rf"\b{id_}\b", "ID", text)
     return answer.status_code, text
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import IntegerField, JSONField, OuterRef, QuerySet, Subquery
+from django.db.models import Case, Exists, IntegerField, JSONField, OuterRef, Q, QuerySet, Subquery, When
 
 from runtime.models import RunLog, TaskRun
 from runtime.states import LogKind, RunStatus
@@ -23,17 +23,22 @@ class Used:
 
 
 def with_progress(runs: QuerySet[TaskRun]) -> QuerySet[TaskRun]:
-    """Return runs with the last line about usage in `reported`, and where that and the client's start stand in the log."""
-    return runs.annotate(
-        reported=Subquery(_last("usage").values("body")[:1], output_field=JSONField()),
-        reported_seq=Subquery(_last("usage").values("seq")[:1], output_field=IntegerField()),
-        session_seq=Subquery(_last("session").values("seq")[:1], output_field=IntegerField()),
+    """Return runs with, while they run, their last line about usage in `reported`.
+
+    `is_restarted` tells that the client was started again since: that line is settled then.
+    """
+    last, running = _lines("usage").order_by("-seq"), Q(status=RunStatus.RUNNING)
+    rows = runs.annotate(
+        reported=Case(When(running, then=Subquery(last.values("body")[:1])), output_field=JSONField()),
+        reported_seq=Case(When(running, then=Subquery(last.values("seq")[:1])), output_field=IntegerField()),
     )
+    # Looks only behind that line: a log may be long.
+    return rows.annotate(is_restarted=Exists(_lines("session").filter(seq__gt=OuterRef("reported_seq"))))
 
 
 def used(run: TaskRun) -> Used:
     """Return what a run that was read `with_progress` has used up to now."""
-    report = _report(run) if run.status == RunStatus.RUNNING else {}
+    report = _report(run)
     return Used(
         turns=run.turns + int(max(report.get("turns", 0), report.get("request_count", 0))),
         token_in=run.token_in + int(report.get("token_in", 0)),
@@ -42,14 +47,11 @@ def used(run: TaskRun) -> Used:
     )
 
 
-def _last(type_: str) -> QuerySet[RunLog]:
-    lines = RunLog.objects.filter(run=OuterRef("pk"), kind=LogKind.SYSTEM, body__type=type_)
-    return lines.order_by("-seq")
+def _lines(type_: str) -> QuerySet[RunLog]:
+    return RunLog.objects.filter(run=OuterRef("pk"), kind=LogKind.SYSTEM, body__type=type_)
 
 
 def _report(run: Any) -> dict[str, Any]:
     """Return what the start under way has reported; what an earlier one did is settled."""
-    if run.reported is None or run.reported_seq < (run.session_seq or 0):
-        return {}
-    report: dict[str, Any] = run.reported
+    report: dict[str, Any] = {} if run.reported is None or run.is_restarted else run.reported
     return report

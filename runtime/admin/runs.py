@@ -57,7 +57,6 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
     list_filter_submit = True
     list_select_related = ("task", "agent")
     search_fields = ("task__title", "branch", "session_id", "trace_id", "error_code")
-    date_hierarchy = "created_at"
     ordering = ("-id",)
     actions = ("cancel",)
     actions_detail = ("cancel_one",)
