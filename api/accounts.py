@@ -136,7 +136,7 @@ class TokenViewSet(RowViewSet[ApiToken]):
         given["expires_at"] = require_until(request, given.get("expires_at"))
         user = User.objects.get(pk=request.user.pk)
         token, text = create_token(user, **given, actor=actor_of(request))
-        return Response(TokenSerializer(token).data | {"text": text}, status=status.HTTP_201_CREATED)
+        return Response(self.get_serializer(token).data | {"text": text}, status=status.HTTP_201_CREATED)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, **_: Any) -> Response:

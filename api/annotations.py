@@ -9,25 +9,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql.compiler import SQLCompiler
 
-
-class PerRow(models.Expression):
-    """A subquery about one row of `model`. It is the same in every query, and compiled once: that takes longer than to run it."""
-
-    def __init__(self, model: type[models.Model], subquery: models.Subquery) -> None:
-        super().__init__(output_field=subquery.output_field)
-        self._model, self._subquery = model, subquery
-        self._compiled: dict[str, Any] = {}
-
-    def resolve_expression(self, *_args: Any, **_kwargs: Any) -> PerRow:
-        return self
-
-    def as_sql(self, _compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
-        if connection.vendor not in self._compiled:
-            query = self._model._base_manager.annotate(found=self._subquery).query
-            self._compiled[connection.vendor] = query.get_compiler(connection=connection).compile(
-                query.annotations["found"]
-            )
-        return self._compiled[connection.vendor]
+from security.subqueries import CompiledOnce
 
 
 class _List(models.JSONField):
@@ -35,7 +17,7 @@ class _List(models.JSONField):
         return orjson.loads(value or "[]")
 
 
-class Ids(models.Subquery):
+class Ids(CompiledOnce):
     """What a subquery of one column, called `found`, finds: a list in the order of the subquery."""
 
     output_field = _List()
@@ -49,7 +31,7 @@ class Ids(models.Subquery):
         return self.as_sql(compiler, connection, template="to_jsonb(ARRAY(%(subquery)s))", **extra)
 
 
-class Number(models.Subquery):
+class Number(CompiledOnce):
     """How many rows a subquery finds."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) found)"

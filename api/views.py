@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from django.db import DatabaseError
 from django.db.models import Expression, Model, QuerySet
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django_filters import CharFilter, Filter, MultipleChoiceFilter  # type: ignore[import-untyped]
 from rest_framework import mixins, serializers
@@ -75,6 +76,12 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
     def all_rows(self) -> QuerySet[M]:
         """Return the rows, whoever asks."""
         return super().get_queryset() if self.rows is None else self.rows.all()
+
+    def get_object(self) -> M:
+        """Return the row that the address names. Python would read other digits than ours as well, and spaces around them."""
+        if not (self.kwargs["pk"].isascii() and self.kwargs["pk"].isdecimal()):
+            raise Http404
+        return super().get_object()
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Filters are for lists: a row that is asked for by its id is shown whatever it is."""

@@ -162,7 +162,9 @@ class Task(models.Model):
             # The list of all tasks, page by page.
             models.Index(fields=["priority", "id"], condition=Q(is_archived=False), name="task_list"),
             # The list of a project's tasks, whatever their status.
-            models.Index(fields=["project", "priority", "id"], condition=Q(is_archived=False), name="task_list_project"),
+            models.Index(
+                fields=["project", "priority", "id"], condition=Q(is_archived=False), name="task_list_project"
+            ),
             # What is approved and waits to be merged?
             models.Index(fields=["approved_at"], condition=Q(approved_at__isnull=False), name="task_approved"),
             # Which running tasks has somebody asked to stop?

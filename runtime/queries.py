@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, QuerySet
 
-from api.annotations import Ids, Number, PerRow
+from api.annotations import Ids, Number
 from orchestration.models import Task, TaskDependency
 from orchestration.states import TaskStatus
 from runtime.models import RunLog, TaskRun
+from security.subqueries import CompiledOnce
 
 _RUNS = TaskRun.objects.active().filter(task=OuterRef("pk")).order_by()
 _EDGES = TaskDependency.objects.filter(task=OuterRef("pk")).order_by("depends_on_id")
@@ -15,10 +16,10 @@ _EDGES = TaskDependency.objects.filter(task=OuterRef("pk")).order_by("depends_on
 _SUBTASKS = Task.objects.filter(parent=OuterRef("pk")).exclude(status=TaskStatus.CANCELLED).order_by()
 # What is shown of a task besides its columns: its active run, the tasks it depends on, and how far its subtasks are.
 OF_A_TASK = {
-    "active_run": PerRow(Task, Subquery(_RUNS.values("pk")[:1])),
-    "depends_on": PerRow(Task, Ids(_EDGES.values(found=F("depends_on")))),
-    "subtasks_total": PerRow(Task, Number(_SUBTASKS.values("pk"))),
-    "subtasks_done": PerRow(Task, Number(_SUBTASKS.filter(status=TaskStatus.DONE).values("pk"))),
+    "active_run": CompiledOnce(_RUNS.values("pk")[:1]),
+    "depends_on": Ids(_EDGES.values(found=F("depends_on"))),
+    "subtasks_total": Number(_SUBTASKS.values("pk")),
+    "subtasks_done": Number(_SUBTASKS.filter(status=TaskStatus.DONE).values("pk")),
 }
 
 

@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, Group, PermissionsMixin
-from django.db.models import Case, Model, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import Case, Model, OuterRef, QuerySet, Value, When
+
+from security.subqueries import CompiledOnce
 
 M = TypeVar("M", bound=Model)
 
@@ -53,7 +55,7 @@ def with_role(rows: QuerySet[M], *, user: str = "pk") -> QuerySet[M]:
     """Load with each row the role that the groups of its user give; `user` is the column of that user's id."""
     role = Case(*(When(name=role.group, then=Value(role.value)) for role in Role))
     held = Group.objects.filter(user=OuterRef(user), name__in=[role.group for role in Role])
-    highest = Subquery(held.annotate(role=role).order_by("-role").values("role")[:1])
+    highest = CompiledOnce(held.annotate(role=role).order_by("-role").values("role")[:1])
     loaded: QuerySet[M] = rows.annotate(**{_LOADED: highest})
     return loaded
 

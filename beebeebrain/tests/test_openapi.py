@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from django.contrib.auth.models import User
 from django.core.management import call_command
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
 from rest_framework.test import APIClient
 
 from beebeebrain import codes
-from beebeebrain.tests.world import make_world
+from beebeebrain.tests.description import PAGE, contents, described, examples, operations, resolve
 
-PAGE = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 # What these hold depends on the row.
 FREE = {"payload", "body", "limits", "data"}
 # What is sent to these answers with rows that are there; the others change them.
-SENT = {
+SENT: dict[str, dict[str, Any]] = {
     "tasks_bulk": {"project": 1, "tasks": [{"title": "One"}]},
     "tasks_broadcast": {"statuses": ["todo"]},
     "tokens_create": {"name": "new", "scopes": ["read"]},
@@ -34,42 +30,6 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("openapi") / "openapi.yaml"
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(path))
     return path.read_text()
-
-
-@functools.cache
-def described() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(PAGE.read_text())
-    return found
-
-
-def operations() -> dict[str, dict[str, Any]]:
-    """Return the operations by their ids, each with its method and path."""
-    return {
-        operation["operationId"]: operation | {"method": method, "path": path}
-        for path, item in described()["paths"].items()
-        for method, operation in item.items()
-    }
-
-
-def resolve(described_: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference to what is described once."""
-    found = described_
-    while "$ref" in found:
-        found = functools.reduce(lambda part, name: part[name], found["$ref"].split("/")[1:], described())
-    return found
-
-
-def contents(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return the bodies of an operation, each with where it is."""
-    if "requestBody" in operation:
-        yield "request", operation["requestBody"]["content"]["application/json"]
-    for status, response in operation["responses"].items():
-        for content in resolve(response).get("content", {}).values():
-            yield status, content
-
-
-def examples(content: dict[str, Any]) -> list[Any]:
-    return [example["value"] for example in content.get("examples", {}).values()]
 
 
 def example_of(operation: dict[str, Any]) -> Any:
@@ -158,10 +118,9 @@ class TestTruth:
     """What the examples show is what the API answers."""
 
     @pytest.fixture(autouse=True)
-    def client(self, tmp_path: Path) -> APIClient:
+    def log_in(self, admin: User) -> None:
         self.api = APIClient()
-        self.api.force_login(make_world(tmp_path / "repo"))
-        return self.api
+        self.api.force_login(admin)
 
     def test_answers_have_the_names_of_their_examples(self) -> None:
         asked = [operation for operation in operations().values() if operation["method"] == "get"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import schemathesis
 from django.apps import apps
+from django.contrib.auth.models import User
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, transaction
@@ -18,14 +19,13 @@ from schemathesis.pytest.lazy import get_all_tests
 from schemathesis.specs.openapi.checks import ignored_auth, response_schema_conformance
 
 from beebeebrain import codes
-from beebeebrain.tests.world import make_world
+from beebeebrain.tests.description import PAGE
 from orchestration.exceptions import InvalidRepository
 from runtime.exceptions import ClientUnavailable
 from security.roles import Role
 from security.tests.factories import make_token, make_user
 
 Case = schemathesis.Case[Any]
-PAGE = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 LISTED = codes.listed()
 # What refuses a body that is all that the description asks for: no schema says which rows there are, and what is true of them.
 UNSAYABLE = {
@@ -48,6 +48,9 @@ UNSAYABLE = {
     *InvalidRepository.codes,
     *ClientUnavailable.codes,
 }
+SETTINGS = hypothesis.settings(
+    derandomize=True, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+)
 CONFIG: dict[str, Any] = {
     "generation": {"max-examples": 5, "deterministic": True, "no-shrink": True},
     "checks": {
@@ -84,14 +87,16 @@ RELATED = {
 pytestmark = pytest.mark.django_db
 
 
-def describe(**changes: Any) -> Any:
-    """Return the description, to be asked by way of the application itself."""
+def describe(changes: dict[str, Any]) -> Any:
+    """Return the description, which the application itself answers for."""
     api = schemathesis.openapi.from_path(PAGE, config=SchemathesisConfig.from_dict(CONFIG | changes))
     api.app = get_wsgi_application()
     return api
 
 
-API = describe()
+API = describe({})
+ONLY_EXAMPLES = describe({"phases": {"coverage": {"enabled": False}, "fuzzing": {"enabled": False}}})
+AT_LENGTH = describe({"generation": {"max-examples": 300}})
 OPERATIONS = [result.ok().definition.raw["operationId"] for result in API.get_all_operations()]
 
 
@@ -122,9 +127,9 @@ def _is_unsayable(error: dict[str, str]) -> bool:
 class World:
     """Rows that are there for all tests of this file, and those who may see them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, admin: User) -> None:
         self.guarded: set[str] = set()
-        self.admin = self._login(make_world(root))
+        self.admin = self._login(admin)
         self.viewer = self._login(make_user(Role.VIEWER))
         self.ids = {
             noun: list(apps.get_model(model).objects.order_by("pk").values_list("pk", flat=True))
@@ -134,7 +139,7 @@ class World:
     def _login(self, user: Any) -> dict[str, str]:
         return {"Authorization": f"Bearer {make_token(user)[1]}"}
 
-    def ask(self, case: Case, headers: dict[str, str] | None = None) -> None:
+    def ask(self, case: Case, headers: dict[str, str] | None = None) -> schemathesis.Response:
         """Send a request, look at the answer, and undo what it did."""
         self.aim(case)
         with transaction.atomic():
@@ -142,6 +147,7 @@ class World:
             transaction.set_rollback(True)
         if answer.status_code < 300:
             self.guarded.add(case.operation.label)
+        return answer
 
     def _left_out(self, case: Case) -> list[Any]:
         # Fewer fields than the description requires: the parameter says so itself.
@@ -150,14 +156,45 @@ class World:
         is_guarded = case.operation.label in self.guarded
         return [response_schema_conformance] * is_shortened + [ignored_auth] * is_guarded
 
+    def follow(self, api: Any, max_examples: int) -> None:
+        """Send requests that follow one another, with ids from the answers before; undo each story when it is told."""
+        world = self
+
+        class Story(api.as_state_machine()):  # type: ignore[misc]  # made by the package, for this description
+            def setup(self) -> None:
+                self.transaction = transaction.atomic()
+                self.transaction.__enter__()
+
+            def teardown(self) -> None:
+                transaction.set_rollback(True)
+                self.transaction.__exit__(None, None, None)
+
+            def before_call(self, case: Case) -> None:
+                case.query.pop("fields", None)
+                world.aim_related(case)
+
+            def get_call_kwargs(self, case: Case) -> dict[str, Any]:
+                return {"headers": world.admin}
+
+            def validate_response(self, response: schemathesis.Response, case: Case, **_: Any) -> None:
+                # That logins are asked for is seen elsewhere; here, the login is none of the case's own.
+                case.validate_response(response, excluded_checks=[ignored_auth], recorder=self.recorder)
+
+        Story.run(settings=hypothesis.settings(SETTINGS, max_examples=max_examples, stateful_step_count=8))
+
     def aim(self, case: Case) -> None:
         """Let a request find rows: of all ids that it could send, few are somebody's."""
-        noun = case.operation.path.split("/")[3]
-        # Nobody writes a whole number in an address as 7e+3, though JSON has it for the same.
-        case.query.update({name: int(given) for name, given in case.query.items() if _is_whole(given)})
         assert case.meta is not None
+        noun = case.operation.path.split("/")[3]
         if noun in self.ids and "id" in case.path_parameters and not case.meta.is_negative_at(ParameterLocation.PATH):
             case.path_parameters["id"] = self._hit(noun, case.path_parameters["id"])
+        self.aim_related(case)
+
+    def aim_related(self, case: Case) -> None:
+        """Let the body of a request name rows that are there."""
+        assert case.meta is not None
+        # Nobody writes a whole number in an address as 7e+3, though JSON has it for the same.
+        case.query.update({name: int(given) for name, given in case.query.items() if _is_whole(given)})
         if isinstance(case.body, dict) and not case.meta.is_negative_at(ParameterLocation.BODY):
             drafts: Any = case.body.get("tasks") or []
             for body in [case.body, *drafts]:
@@ -174,10 +211,9 @@ def _is_whole(given: Any) -> bool:
 
 
 @pytest.fixture(scope="module")
-def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with django_db_blocker.unblock(), transaction.atomic():
-        yield World(tmp_path_factory.mktemp("world") / "repo")
-        transaction.set_rollback(True)
+def world(admin: User, django_db_blocker: Any) -> World:
+    with django_db_blocker.unblock():
+        return World(admin)
 
 
 @pytest.fixture(autouse=True)
@@ -196,7 +232,7 @@ def without_limits(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "dummy")
 
 
-def ask(api: Any, name: str, asked: Callable[[Case], None]) -> None:
+def ask(api: Any, name: str, asked: Callable[[Case], object]) -> None:
     """Let Schemathesis ask one operation.
 
     The package's decorator does the same while tests are collected, where it would take its time in every run of any test.
@@ -213,3 +249,32 @@ def ask(api: Any, name: str, asked: Callable[[Case], None]) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_answers_as_described(name: str, world: World) -> None:
     ask(API, name, world.ask)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_answers_as_described_however_long_it_is_asked(name: str, world: World) -> None:
+    ask(AT_LENGTH, name, world.ask)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_viewer_is_refused_as_described(name: str, world: World) -> None:
+    def look(case: Case) -> None:
+        answer = world.ask(case, world.viewer)
+        # Everybody has tokens of their own.
+        is_own = case.operation.method == "get" or name.startswith("tokens_")
+        assert is_own or answer.status_code == 403
+
+    ask(ONLY_EXAMPLES, name, look)
+
+
+def test_what_was_made_is_found_and_what_was_deleted_is_not(world: World) -> None:
+    """Requests follow one another, with ids from the answers before."""
+    world.follow(API, max_examples=25)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1800)
+def test_what_was_made_is_found_and_what_was_deleted_is_not_at_length(world: World) -> None:
+    world.follow(AT_LENGTH, max_examples=500)

@@ -44,7 +44,13 @@ def test_a_graph_is_made_in_one_request(client: Client, project: Project) -> Non
 
 def test_fields_of_a_draft_are_those_of_a_task(client: Client, project: Project) -> None:
     agent = make_agent(project)
-    fields = {"priority": 0, "task_type": "bug", "checks": ["make"], "due_at": "2026-12-01T09:00:00Z", "assignee": agent.pk}
+    fields = {
+        "priority": 0,
+        "task_type": "bug",
+        "checks": ["make"],
+        "due_at": "2026-12-01T09:00:00Z",
+        "assignee": agent.pk,
+    }
     answer = client.post("/tasks/bulk", project=project.pk, tasks=drafts("a", **fields))
     shown = client.get(f"/tasks/{answer.json()['tasks'][0]['id']}").json()
     assert {name: shown[name] for name in fields} == fields
