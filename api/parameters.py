@@ -48,13 +48,13 @@ def several(name: str, description: str, choices: Iterable[str], **schema: Any) 
     }
 
 
-class FilterExtension(DjangoFilterExtension):
+class FilterExtension(DjangoFilterExtension):  # type: ignore[no-untyped-call]
     """Says also how long a text may be, and how large a number."""
 
     priority = 1
 
     def resolve_filter_field(self, *args: Any) -> list[Parameter]:
-        parameters: list[Parameter] = super().resolve_filter_field(*args)
+        parameters: list[Parameter] = super().resolve_filter_field(*args)  # type: ignore[no-untyped-call]
         extra = args[-1].extra
         for parameter in parameters:
             parameter["schema"].update({_BOUNDS[name]: extra[name] for name in _BOUNDS if name in extra})

@@ -113,8 +113,8 @@ def _source(model: type[Model], path: str, reads: Collection[str]) -> str | None
     if path in reads:
         return path
     columns = {name: field for field in model._meta.concrete_fields for name in (field.name, field.attname)}
-    columns["pk"] = model._meta.pk
     first, _, rest = path.partition(".")
+    first = model._meta.pk.name if first == "pk" else first
     if first not in columns:
         return None
     if not rest:

@@ -10,6 +10,7 @@ from typing import Any
 from drf_spectacular import openapi
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.plumbing import ResolvedComponent, get_doc
+from drf_spectacular.utils import Direction
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 
@@ -70,6 +71,8 @@ class DecimalExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-unty
 class AutoSchema(openapi.AutoSchema):
     """Adds what the views do not say one by one: titles, shared parameters, headers, errors."""
 
+    view: Any
+
     def get_operation_id(self) -> str:
         """Return `tasks_pause`, not `tasks_pause_create`."""
         noun, action = self._tokenize_path()[0], getattr(self.view, "action", None)
@@ -100,7 +103,7 @@ class AutoSchema(openapi.AutoSchema):
         if self.view.shows_rows():
             yield from self._shape(self.view)
 
-    def _shape(self, view: RowViewSet[Any]) -> Iterable[dict[str, Any]]:
+    def _shape(self, view: Any) -> Iterable[dict[str, Any]]:
         row = view.get_serializer_class()()
         noun = self._get_serializer_name(row, "response")
         yield self._component(
@@ -113,7 +116,7 @@ class AutoSchema(openapi.AutoSchema):
 
     def _component(self, kind: str, name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return a reference to what is described once."""
-        component = ResolvedComponent(name, kind, schema, object=name)
+        component = ResolvedComponent(name, kind, schema, object=name)  # type: ignore[no-untyped-call]
         self.registry.register_on_missing(component)
         reference: dict[str, Any] = component.ref
         return reference
@@ -128,7 +131,7 @@ class AutoSchema(openapi.AutoSchema):
             names.append(REPLAYED)
         return {name: header(name) for name in names}
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(direction)
         for code, response in responses.items():
             response["description"] = response["description"] or HTTPStatus(int(code)).phrase
@@ -169,14 +172,15 @@ class AutoSchema(openapi.AutoSchema):
         return rows is not None and any(field.name == "version" for field in rows.model._meta.fields)
 
     def _map_serializer_field(self, field: Any, direction: str, bypass_extensions: bool = False) -> dict[str, Any]:
-        schema: dict[str, Any] = super()._map_serializer_field(field, direction, bypass_extensions)
+        schema: dict[str, Any] = super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]
         if isinstance(field, serializers.ListSerializer):
-            bounds = {"minItems": 0 if field.allow_empty else 1, "maxItems": field.max_length}
+            rows: Any = field
+            bounds = {"minItems": 0 if rows.allow_empty else 1, "maxItems": rows.max_length}
             schema |= {name: bound for name, bound in bounds.items() if bound}
         return schema
 
-    def _map_basic_serializer(self, serializer: Any, direction: str) -> dict[str, Any]:
-        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)
+    def _map_basic_serializer(self, serializer: Any, direction: Direction) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
         if direction == "response" and isinstance(serializer, serializers.ModelSerializer):
             properties = schema["properties"]
             # A row has all its columns, also those that a request may leave out.
@@ -195,3 +199,16 @@ def _expandable(row: type[serializers.BaseSerializer[Any]]) -> Mapping[str, Body
 def _all_views(view: type[RowViewSet[Any]]) -> list[type[RowViewSet[Any]]]:
     below = view.__subclasses__()
     return [*below, *(further for sub in below for further in _all_views(sub))]
+
+
+def link_what_is_made(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Say of each answer that shows a new row which operations its id is for."""
+    for path, operations in result["paths"].items():
+        created = operations.get("post", {}).get("responses", {}).get("201")
+        further = [found for other, found in result["paths"].items() if other.startswith(f"{path}/{{id}}")]
+        if created is not None and further:
+            names = [operation["operationId"] for found in further for operation in found.values()]
+            created["links"] = {
+                name: {"operationId": name, "parameters": {"id": "$response.body#/id"}} for name in names
+            }
+    return result

@@ -16,6 +16,7 @@ from channels.sessions import SessionMiddlewareStack  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
 from beebeebrain.backpressure import Backpressure  # noqa: E402
+from beebeebrain.threads import KeptThreads  # noqa: E402
 from events.routing import websocket_urlpatterns  # noqa: E402
 from security.websockets import Denier, OriginGuard  # noqa: E402
 
@@ -23,7 +24,7 @@ routes: list[Any] = [*websocket_urlpatterns, re_path(r"", Denier.as_asgi())]  # 
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": KeptThreads(django_application),
         "websocket": Backpressure(OriginGuard(SessionMiddlewareStack(URLRouter(routes)))),
     }
 )

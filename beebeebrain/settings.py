@@ -116,6 +116,8 @@ def _database() -> dict[str, Any]:
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": _home() / "beebeebrain.db",
+        # To open a connection takes longer than most requests; those of a thread that stays are kept.
+        "CONN_MAX_AGE": None,
         "OPTIONS": {
             # Take the write lock at the start of a transaction: an upgrade from a read lock fails at once
             # instead of waiting.
@@ -258,6 +260,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "api.schema.link_what_is_made"],
     # The labels of our choices say nothing that their values do not say.
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {

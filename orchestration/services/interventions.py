@@ -14,7 +14,7 @@ from events import services as events
 from events.states import EventType
 from orchestration.exceptions import DomainError, Gone, VersionConflict
 from orchestration.models import Task
-from orchestration.services.locks import lock_tasks
+from orchestration.services.locks import lock_task
 from orchestration.services.rows import refuse_archived, reread, stale
 
 P = ParamSpec("P")
@@ -37,8 +37,7 @@ def audited(name: str) -> Callable[[Command[P]], Command[P]]:
             actor = str(kwargs.get("actor", ""))
             try:
                 with events.unit_of_work():
-                    lock_tasks([task.pk])
-                    refuse_archived(reread(task))
+                    refuse_archived(lock_task(task))
                     done = command(task, *args, **kwargs)
                     _record(done, name, actor, "applied")
             except DomainError as refusal:

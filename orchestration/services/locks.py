@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from django.db import connection
 
+from orchestration.exceptions import Gone
 from orchestration.models import Task
 
 # Any constant will do; nobody else in the database takes advisory locks with it.
@@ -34,6 +35,15 @@ def lock_tasks(ids: Iterable[int]) -> dict[int, Task]:
     """
     rows = Task.objects.select_for_update(no_key=True).filter(pk__in=set(ids)).order_by("id")
     return {task.pk: task for task in rows}
+
+
+def lock_task(task: Task) -> Task:
+    """Lock one task and bring it to what is stored now, in one query. Raises Gone."""
+    try:
+        task.refresh_from_db(from_queryset=Task.objects.select_for_update(no_key=True))
+    except Task.DoesNotExist:
+        raise Gone from None
+    return task
 
 
 def give_way() -> None:

@@ -42,7 +42,7 @@ def create_task(project: Project, *, title: str, actor: str, depends_on: Iterabl
     record_created(task, actor=actor)
     if parents:
         set_dependencies(task, depends_on=parents, actor=actor)
-    task.refresh_from_db()
+        task.refresh_from_db()
     return task
 
 

@@ -220,8 +220,9 @@ def test_a_mended_slot_has_its_cap_when_it_is_next_taken(project: Project, task:
     assert differences() == []
 
 
-def test_a_repair_reports_what_it_cannot_mend(task: Task) -> None:
-    change(task, unmet_dependencies=1, status=TaskStatus.RUNNING)
+def test_a_repair_reports_what_it_cannot_mend(project: Project, task: Task) -> None:
+    change(make_task(project), unmet_dependencies=1)
+    set_status(task, TaskStatus.RUNNING)
     said, code = audit("--repair", "--json")
     told = json.loads(said)
     assert ([one["what"] for one in told["differences"]], code) == (["status"], 1)
