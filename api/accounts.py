@@ -134,7 +134,7 @@ class TokenViewSet(RowViewSet[ApiToken]):
         require_within(request, given["scopes"])
         given["project_ids"] = require_projects(request, given.get("project_ids"))
         given["expires_at"] = require_until(request, given.get("expires_at"))
-        user = User.objects.get(pk=request.user.pk)
+        user = User.objects.get(pk=request.user.pk or 0)
         token, text = create_token(user, **given, actor=actor_of(request))
         return Response(self.get_serializer(token).data | {"text": text}, status=status.HTTP_201_CREATED)
 

@@ -8,7 +8,8 @@ from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar, cast
 
 from django.db import DatabaseError
-from django.db.models import Expression, Model, QuerySet
+from django.db.models import Model, QuerySet
+from django.db.models.expressions import BaseExpression
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django_filters import CharFilter, Filter, MultipleChoiceFilter  # type: ignore[import-untyped]
@@ -39,7 +40,7 @@ class RowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSe
     """Where the project of a row is; of several paths, one leads to it."""
     expandable: ClassVar[Mapping[str, Body]] = {}
     """What `?expand=` may put in the place of an id, and how it is shown."""
-    reads: ClassVar[Mapping[str, Expression]] = {}
+    reads: ClassVar[Mapping[str, BaseExpression]] = {}
     """What has to be read besides the columns of the row, by the field that shows it."""
     apart: ClassVar[Mapping[str, Body | None]] = {}
     """Actions whose answers show no rows of this kind, and what their query may hold."""
