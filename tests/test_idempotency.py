@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,7 +12,6 @@ import pytest
 import time_machine
 from django.contrib.auth.models import User
 from django.db import DataError, IntegrityError, OperationalError, connection
-from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 from rest_framework.exceptions import Throttled
 from rest_framework.test import APIClient
@@ -28,6 +26,7 @@ from security.models import IdempotentCommand
 from security.roles import Role
 from security.services import limit_access
 from security.tests.factories import ACTOR, make_token, make_user
+from tests.endpoints import API, endpoints
 
 pytestmark = pytest.mark.django_db
 
@@ -291,32 +290,21 @@ def test_forgotten_answers_go_some_at_a_time_the_oldest_first(person: Person, ta
     assert IdempotentCommand.objects.filter(scope="user:0").count() == 4
 
 
-def posts() -> list[str]:
-    """Return the paths of all operations that are a POST, for row 1."""
-    return [path for path, view in _routes(get_resolver().url_patterns) if _takes_post(view)]
+ADDRESSES = sorted(path for path in endpoints() if path.startswith(API))
 
 
-def _routes(patterns: list[Any], prefix: str = "/") -> Iterator[tuple[str, Any]]:
-    for pattern in patterns:
-        path = prefix + str(pattern.pattern).lstrip("^").rstrip("$")
-        if isinstance(pattern, URLResolver):
-            yield from _routes(pattern.url_patterns, path)
-        elif path.startswith(ROOT):
-            yield path.replace("(?P<pk>[^/.]+)", "1"), pattern.callback
-
-
-def _takes_post(view: Any) -> bool:
-    return "post" in view.actions if hasattr(view, "actions") else hasattr(view.cls, "post")
-
-
-@pytest.mark.parametrize("path", posts())
+@pytest.mark.parametrize("path", ADDRESSES)
 def test_every_post_takes_a_key(person: Person, path: str) -> None:
-    path = re.sub(r"\(\?P<command>(\w+)[^)]*\)", r"\1", path).replace(ROOT, "")
-    assert code_of(person.post(path, key="")) == (400, "invalid_idempotency_key")
+    answer = post_without_a_key(person, path)
+    assert code_of(answer) in {(400, "invalid_idempotency_key"), (405, "method_not_allowed")}
 
 
-def test_there_are_posts() -> None:
-    assert len(posts()) > 15
+def test_most_addresses_take_a_post(person: Person) -> None:
+    assert sum(post_without_a_key(person, path).status_code == 400 for path in ADDRESSES) > 15
+
+
+def post_without_a_key(person: Person, path: str) -> Any:
+    return person.post(endpoints()[path].url(pk=1, command="pause").removeprefix(ROOT), key="")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def latencies(port: int, requests: Requests, *, count: int) -> list[float]:
 
 def percentile(sorted_values: list[float], share: float) -> float:
     """Return the value that `share` of all, from 0 to 1, do not exceed."""
-    return sorted_values[max(0, -int(-share * len(sorted_values) // 1) - 1)]
+    return sorted_values[max(1, math.ceil(share * len(sorted_values))) - 1]
 
 
 async def fetch(port: int, message: bytes) -> bytes:

@@ -85,7 +85,8 @@ def _statuses() -> str:
     cases, reached = [], 0
     for status, share in SHARES.items():
         reached += share
-        cases.append(f"WHEN (n.i / {PROJECTS * 5}) % 100 < {reached} THEN '{status}'")
+        # 37 scatters the statuses over the ids; the number in front is the same for all projects and priorities.
+        cases.append(f"WHEN (n.i / {PROJECTS * 5}) * 37 % 100 < {reached} THEN '{status}'")
     return " ".join(cases)
 
 
