@@ -212,7 +212,8 @@ def statuses(rank: int | None, path: str, method: str) -> set[int]:
     if least == ANYBODY:
         return OPEN
     if rank is None:
-        return {401}
+        # The one page among them leads a person to the login; a bad token is refused there too.
+        return {302, 401} if path == "api/v1/docs" else {401}
     if rank < min(least, VIEWER):
         return {403}
     needed = row.get("GET" if method == "HEAD" else method)
