@@ -212,6 +212,9 @@ class Dispatcher:
         While the database is away claim nothing, let the agents work, and try again.
         """
         close_old_connections()
+        if connection.vendor == "sqlite" and not connection.in_atomic_block:
+            # The web keeps its connections open; here an open one would hide that the file has gone.
+            connection.close()
         try:
             if self.tick():
                 return 0.0
