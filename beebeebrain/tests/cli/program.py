@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -69,6 +70,8 @@ class Bbb:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
+                # A suite that was started in the background is deaf to Ctrl-C, and so would be its children.
+                preexec_fn=_hear_ctrl_c,  # noqa: PLW1509  (it only sets a signal)
             )
         try:
             yield Started(process, self.folder / "out", self.folder / "err")
@@ -132,3 +135,7 @@ def _converse(master: int, says: list[str]) -> str:
             return shown.decode()
         if says and shown.rstrip(b"\x1b[K?2004h").endswith(b": "):
             os.write(master, f"{says.pop(0)}\n".encode())
+
+
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
