@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from django.db.models import F
 from django.utils import timezone
@@ -124,16 +124,17 @@ def request_changes(task: Task, *, changes: str, actor: str, expected_version: i
 @events.unit_of_work()
 def mark_read(item: InboxItem, *, actor: str, expected_version: int | None = None) -> InboxItem:
     """Note that a person has seen the item. Raises VersionConflict."""
-    if expected_version is not None and item.version != expected_version:
-        raise VersionConflict(None, version=item.version)
-    is_new = InboxItem.objects.filter(pk=item.pk, is_read=False).update(is_read=True, version=F("version") + 1)
+    rows = InboxItem.objects.filter(pk=item.pk)
+    if expected_version is not None:
+        rows = rows.filter(version=expected_version)
+    is_new = rows.filter(is_read=False).update(is_read=True, version=F("version") + 1)
     item.refresh_from_db()
+    if not is_new and expected_version not in (None, item.version):
+        raise VersionConflict(None, version=item.version)
     if is_new:
         events.append(
             EventType.INBOX_ITEM_UPDATED,
-            project_id=item.project_id,
-            task_id=item.task_id,
-            run_id=item.run_id,
+            **_place(item),
             actor=actor,
             id=item.pk,
             version=item.version,
@@ -204,9 +205,7 @@ def _close(
         raise VersionConflict(None, version=item.version)
     events.append(
         EventType.INBOX_ITEM_CLOSED,
-        project_id=item.project_id,
-        task_id=item.task_id,
-        run_id=item.run_id,
+        **_place(item),
         actor=actor,
         item_id=item.pk,
         item_type=item.item_type,
@@ -217,10 +216,13 @@ def _close(
 def _record_input(item: InboxItem, *, actor: str) -> None:
     events.append(
         EventType.USER_INPUT_SUBMITTED,
-        project_id=item.project_id,
-        task_id=item.task_id,
-        run_id=item.run_id,
+        **_place(item),
         actor=actor,
         item_id=item.pk,
         user_input=item.user_input,
     )
+
+
+def _place(item: InboxItem) -> dict[str, Any]:
+    """Return where the events about an item belong."""
+    return {"project_id": item.project_id, "task_id": item.task_id, "run_id": item.run_id}

@@ -10,7 +10,7 @@ from inbox import services
 from inbox.exceptions import ActionNotOffered, ItemClosed, UserInputRequired
 from inbox.models import InboxItem
 from inbox.states import ItemStatus, ItemType, Resolution
-from orchestration.exceptions import InvalidTransition
+from orchestration.exceptions import InvalidTransition, VersionConflict
 from orchestration.models import Task
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import ACTOR, make_project, make_task, set_status
@@ -98,3 +98,11 @@ def test_approving_a_task_that_has_moved_on_leaves_the_item_open(task: Task) -> 
         services.close_item(item, actor=ACTOR)
     item.refresh_from_db()
     assert item.status == ItemStatus.OPEN
+
+
+def test_what_has_changed_since_it_was_read_is_not_marked(task: Task) -> None:
+    item = ask(task)
+    InboxItem.objects.filter(pk=item.pk).update(version=item.version + 1)
+    with pytest.raises(VersionConflict):
+        services.mark_read(item, actor=ACTOR, expected_version=item.version)
+    assert not InboxItem.objects.get(pk=item.pk).is_read
