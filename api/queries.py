@@ -63,10 +63,6 @@ class OrderingFilter(filters.OrderingFilter):
             raise BadQuery(self.ordering_param, told)
         return terms
 
-    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        names = [f"{sign}{name}" for name in view.ordering_fields for sign in ("", "-")]
-        return [several(self.ordering_param, "By what to order; with a minus: the largest first.", names)]
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -95,18 +91,6 @@ class Shape:
                 row.fields.pop(name)
         for name in self.expand:
             row.fields[name] = expandable[name](read_only=True)
-
-
-def several(name: str, description: str, choices: Iterable[str]) -> dict[str, Any]:
-    """Describe a parameter that holds some of the choices, separated by commas."""
-    return {
-        "name": name,
-        "in": "query",
-        "description": description,
-        "schema": {"type": "array", "items": {"type": "string", "enum": list(choices)}, "minItems": 1},
-        "style": "form",
-        "explode": False,
-    }
 
 
 def _chosen(given: str, parameter: str, names: Iterable[str]) -> frozenset[str]:

@@ -1,8 +1,9 @@
 """The rows of a list, fast: read as plain values and shown as a serializer would show them.
 
 What that takes is worked out once for each class of serializers. A column holds what its type says, and what is read
-besides was made to be shown: both are shown as they stand; other values are converted by the serializer's own field. A serializer with a field that needs the row itself, such
-as a method or a property of the model, shows its rows itself: the same, only slower.
+besides was made to be shown: both are shown as they stand; other values are converted by the serializer's own field.
+A serializer with a field that needs the row itself, such as a method or a property of the model, shows its rows
+itself: the same, only slower.
 """
 
 from __future__ import annotations

@@ -17,6 +17,11 @@ from beebeebrain.cli.tables import Column
 app = group("Git repositories and their rules.")
 
 ProjectArgument = Annotated[str, typer.Argument(metavar="PROJECT", help="Id or slug.")]
+Branch = Annotated[str | None, typer.Option(help="The branch that approved work is merged into.")]
+Setup = Annotated[str | None, typer.Option(help="Command that prepares a fresh worktree.")]
+Check = Annotated[list[str] | None, typer.Option(help="Command that must pass; may be repeated.")]
+Parallel = Annotated[int | None, typer.Option(help="So many agents at once.")]
+Budget = Annotated[str | None, typer.Option(help="What a day may cost.")]
 
 
 def _state(row: dict[str, Any]) -> str:
@@ -56,12 +61,12 @@ def show_project(project: ProjectArgument, as_json: AsJson = False) -> None:
 def create_project(
     name: Annotated[str | None, typer.Argument(help="Its name.")] = None,
     path: Annotated[str | None, typer.Option(help="Its git repository, on the server.")] = None,
-    branch: Annotated[str | None, typer.Option(help="The branch that approved work is merged into.")] = None,
+    branch: Branch = None,
     slug: Annotated[str | None, typer.Option(help="Its short name; made from the name when not given.")] = None,
-    setup: Annotated[str | None, typer.Option(help="Command that prepares a fresh worktree.")] = None,
-    check: Annotated[list[str] | None, typer.Option(help="Command that must pass; may be repeated.")] = None,
-    max_parallel_runs: Annotated[int | None, typer.Option(help="So many agents at once.")] = None,
-    daily_budget_usd: Annotated[str | None, typer.Option(help="What a day may cost.")] = None,
+    setup: Setup = None,
+    check: Check = None,
+    max_parallel_runs: Parallel = None,
+    daily_budget_usd: Budget = None,
     json_file: JsonFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -84,12 +89,12 @@ def create_project(
 def edit_project(
     project: ProjectArgument,
     name: Annotated[str | None, typer.Option(help="Its name.")] = None,
-    branch: Annotated[str | None, typer.Option(help="The branch that approved work is merged into.")] = None,
-    setup: Annotated[str | None, typer.Option(help="Command that prepares a fresh worktree.")] = None,
-    check: Annotated[list[str] | None, typer.Option(help="Command that must pass; may be repeated.")] = None,
-    max_parallel_runs: Annotated[int | None, typer.Option(help="So many agents at once.")] = None,
+    branch: Branch = None,
+    setup: Setup = None,
+    check: Check = None,
+    max_parallel_runs: Parallel = None,
     max_in_review: Annotated[int | None, typer.Option(help="So many tasks may wait for a review.")] = None,
-    daily_budget_usd: Annotated[str | None, typer.Option(help="What a day may cost.")] = None,
+    daily_budget_usd: Budget = None,
     auto_approve: Annotated[bool | None, typer.Option(help="Merge without a review.")] = None,
     expected_version: Version = None,
     json_file: JsonFile = None,

@@ -77,7 +77,7 @@ def _copy_task(template: Task, count: int, *, first_project: int, first_agent: i
     columns = [str(field.column) for field in Task._meta.concrete_fields if not field.primary_key]
     chosen = [different.get(column, f"t.{connection.ops.quote_name(column)}") for column in columns]
     # Names and numbers of our own making, here and below.
-    copies = f"SELECT {', '.join(chosen)} FROM {_table(Task)} t, n WHERE t.id = {template.pk}"  # noqa: S608
+    copies = f"SELECT {', '.join(chosen)} FROM {_table(Task)} t, n WHERE t.id = {template.pk}"  # noqa: S608  (names and numbers of ours)
     _insert(Task, columns, copies, count)
 
 
@@ -92,7 +92,7 @@ def _statuses() -> str:
 
 def _wait_for_earlier(first: int) -> None:
     columns = ["task_id", "depends_on_id", "kind"]
-    earlier = f"SELECT id, id - {PROJECTS}, 'finish_to_start' FROM {_table(Task)} WHERE id >= {first + PROJECTS}"  # noqa: S608
+    earlier = f"SELECT id, id - {PROJECTS}, 'finish_to_start' FROM {_table(Task)} WHERE id >= {first + PROJECTS}"  # noqa: S608  (names and numbers of ours)
     _insert(TaskDependency, columns, earlier)
     waits = TaskDependency.objects.filter(task=models.OuterRef("pk")).exclude(depends_on__status=TaskStatus.DONE)
     Task.objects.filter(models.Exists(waits), status=TaskStatus.TODO).update(unmet_dependencies=1)

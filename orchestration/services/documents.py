@@ -11,7 +11,7 @@ from events.states import EventType
 from orchestration.exceptions import Gone, NameTaken
 from orchestration.models import Document, Project
 from orchestration.services.comments import delete_comment
-from orchestration.services.rows import checked, delete_row, insert, locked, update_row
+from orchestration.services.rows import checked, insert, locked, update_row
 
 
 @events.unit_of_work()
@@ -54,7 +54,7 @@ def delete_document(document: Document, *, actor: str, expected_version: int | N
         present = locked(document, expected_version=expected_version, to_delete=True)
         for comment in present.comments.select_related("document"):
             delete_comment(comment, actor=actor)
-        delete_row(present)
+        present.delete()
         events.append(EventType.DOCUMENT_DELETED, project_id=document.project_id, actor=actor, id=document.pk)
 
 

@@ -73,7 +73,7 @@ def locked(row: M, *, expected_version: int | None = None, to_delete: bool = Fal
     found = type(row)._default_manager.select_for_update(no_key=not to_delete).filter(pk=row.pk).first()
     if found is None:
         raise Gone
-    if expected_version is not None and expected_version != getattr(found, "version"):  # noqa: B009
+    if expected_version is not None and expected_version != getattr(found, "version"):  # noqa: B009  (as above)
         raise stale(found)
     return found
 
