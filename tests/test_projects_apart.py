@@ -233,6 +233,8 @@ def _kinds(cls: type[Any]) -> Iterator[type[Any]]:
 
 def _relations(serializer: type[Any]) -> Iterator[tuple[str, str]]:
     """Return the fields of a body that take the id of a row."""
+    if ".tests." in serializer.__module__:
+        return
     if hasattr(serializer, "Meta") and not hasattr(serializer.Meta, "model"):
         return
     for name, field in serializer().fields.items():

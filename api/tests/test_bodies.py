@@ -27,6 +27,7 @@ class Plan(StrictSerializer):
     drafts = Draft(many=True, required=False)
     authors = RowField(many=True, queryset=User.objects.all(), required=False)
     owner = RowField(queryset=User.objects.all(), required=False)
+    budget = serializers.DecimalField(max_digits=6, decimal_places=2, allow_null=True, required=False)
 
 
 def refused(body: Any) -> list[tuple[str, str]]:
@@ -67,6 +68,16 @@ def test_what_may_be_null_may_be_null() -> None:
 )
 def test_what_does_not_belong_there_is_refused_by_its_place(body: Any, error: tuple[str, str]) -> None:
     assert refused(body) == [error]
+
+
+@pytest.mark.parametrize("amount", ["1.50", "-2", 1.5, 2, None])
+def test_an_amount_is_a_number_or_its_digits(amount: object) -> None:
+    validated(Plan, {"budget": amount})
+
+
+@pytest.mark.parametrize("amount", ["", " ", "1e1", "NaN", " 1", "1\n", ".5", "\u0661", True])
+def test_other_texts_are_no_amounts(amount: object) -> None:
+    assert refused({"budget": amount}) == [("invalid", "budget")]
 
 
 def test_every_unknown_field_is_told() -> None:

@@ -68,10 +68,10 @@ def _token() -> str:
 def _copy_task(template: Task, count: int, *, first_project: int, first_agent: int) -> None:
     """Copy a task in the database itself: whatever columns a task has, the copies have them too."""
     different = {
-        "project_id": f"{first_project} + n.i % {PROJECTS}",
-        "assignee_id": f"{first_agent} + n.i % {PROJECTS}",
+        "project_id": f"{first_project} + n.i %% {PROJECTS}",
+        "assignee_id": f"{first_agent} + n.i %% {PROJECTS}",
         # Not in step with the projects.
-        "priority": f"(n.i / {PROJECTS}) % 5",
+        "priority": f"(n.i / {PROJECTS}) %% 5",
         "status": f"CASE {_statuses()} ELSE '{TaskStatus.DONE}' END",
     }
     columns = [str(field.column) for field in Task._meta.concrete_fields if not field.primary_key]
@@ -86,7 +86,7 @@ def _statuses() -> str:
     for status, share in SHARES.items():
         reached += share
         # 37 scatters the statuses over the ids; the number in front is the same for all projects and priorities.
-        cases.append(f"WHEN (n.i / {PROJECTS * 5}) * 37 % 100 < {reached} THEN '{status}'")
+        cases.append(f"WHEN (n.i / {PROJECTS * 5}) * 37 %% 100 < {reached} THEN '{status}'")
     return " ".join(cases)
 
 
@@ -126,4 +126,4 @@ def _analyse() -> None:
     """Gather what the planner knows, as autovacuum does on PostgreSQL; the product leaves SQLite without."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE")
+            cursor.execute("ANALYZE")
