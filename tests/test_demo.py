@@ -17,11 +17,11 @@ from beebeebrain.demo.project import TASKS, git
 from runtime.processes import descendants
 from tests.commands import ROOT
 
-LIMIT_S = 170.0
+LIMIT_S = 400.0
 
 pytestmark = [
     pytest.mark.skipif("DATABASE_URL" in os.environ, reason="the demo has a database of its own"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(900),
 ]
 
 
