@@ -28,7 +28,7 @@ PARTS: dict[str, list[list[str]]] = {
         [*MANAGE, "check", "--fail-level", "WARNING"],
     ],
     "sqlite": [TESTS],
-    "postgres": [[*ON_POSTGRES, *TESTS]],
+    "postgres": [[*ON_POSTGRES, *TESTS, "--only-database"]],
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 from django.db import connection
 
 from runtime.invariants import Difference, differences, graph_differences
+from tests.selection import uses_database
 
 _AUDITORS: dict[str, Callable[[], list[Difference]]] = {
     "orchestration": graph_differences,
@@ -19,20 +20,18 @@ _AUDITORS: dict[str, Callable[[], list[Difference]]] = {
     "runtime": differences,
     "tests": differences,
 }
-_FIXTURES = {"db", "transactional_db"}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     result = yield
     auditor = _AUDITORS.get(item.path.relative_to(item.config.rootpath).parts[0])
-    if auditor is not None and _uses_database(item) and item.get_closest_marker("breaks_invariants") is None:
+    if auditor is not None and _can_be_audited(item) and item.get_closest_marker("breaks_invariants") is None:
         found = auditor()
         assert not found, "After the test the auditor finds:\n" + "\n".join(map(str, found))
     return result
 
 
-def _uses_database(item: pytest.Item) -> bool:
+def _can_be_audited(item: pytest.Item) -> bool:
     """Tell whether there is anything to look at, and still a transaction that can be asked."""
-    asked_for = item.get_closest_marker("django_db") or _FIXTURES & set(getattr(item, "fixturenames", ()))
-    return bool(asked_for) and not connection.needs_rollback
+    return uses_database(item) and not connection.needs_rollback
