@@ -92,6 +92,23 @@ class Alert(Payload):
     details: dict[str, Any] = {}
 
 
+class BreakerOpened(Payload):
+    """A usage limit is reached: nothing starts with this credential before `reset_at`."""
+
+    breaker_id: int
+    provider: str
+    version: int
+    reset_at: str
+    error_code: str
+
+
+class BreakerClosed(Payload):
+    breaker_id: int
+    provider: str
+    version: int
+    reason: Literal["trial", "reset"]
+
+
 class Intervention(Payload):
     """A person's command to a task: what was asked, and what became of it."""
 
@@ -125,6 +142,8 @@ SCHEMAS: dict[T, type[Payload]] = {
     T.INBOX_ITEM_CLOSED: ItemClosed,
     T.USER_INPUT_SUBMITTED: UserInput,
     T.ALERT_RAISED: Alert,
+    T.BREAKER_OPENED: BreakerOpened,
+    T.BREAKER_CLOSED: BreakerClosed,
     T.TOOL_COMMAND_AUDIT: ToolCommand,
     T.SECURITY_AUDIT_ACCESS: SecurityAudit,
     T.SECURITY_AUDIT_TOKEN: SecurityAudit,

@@ -19,6 +19,8 @@ class EventType(TextChoices):
     INBOX_ITEM_CLOSED = "inbox.item.closed"
     USER_INPUT_SUBMITTED = "user.input.submitted"
     ALERT_RAISED = "alert.raised"
+    BREAKER_OPENED = "breaker.opened"
+    BREAKER_CLOSED = "breaker.closed"
     AGENT_CREATED = "agent.created"
     AGENT_UPDATED = "agent.updated"
     AGENT_DELETED = "agent.deleted"

@@ -67,7 +67,8 @@ class Listener:
     def _is_woken(self, timeout_s: float, descriptors: list[int]) -> bool:
         wrapper = self._open()
         if wrapper.vendor == "postgresql":
-            return self._postgresql(wrapper.connection, timeout_s, descriptors)
+            with wrapper.wrap_database_errors:  # what the driver raises is no error of Django's
+                return self._postgresql(wrapper.connection, timeout_s, descriptors)
         ready, _, _ = select.select(descriptors, [], [], timeout_s)
         return bool(ready) or self._sqlite_changed(wrapper)
 

@@ -1,4 +1,4 @@
-"""The cost ledger, to read."""
+"""The cost ledger and the breakers, to read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from llm.models import UsageDaily
-from security.admin.base import ReadOnlyAdmin
+from llm.models import Breaker, UsageDaily
+from llm.states import BreakerState
+from security.admin.base import ReadOnlyAdmin, labelled
 from security.admin.shown import usd
+
+COLOURS = {BreakerState.CLOSED: "success", BreakerState.OPEN: "danger", BreakerState.HALF_OPEN: "warning"}
 
 
 @admin.register(UsageDaily)
@@ -66,6 +69,30 @@ class UsageDailyAdmin(ReadOnlyAdmin[UsageDaily]):
     @admin.display(description="cost", ordering="cost_usd")
     def cost(self, row: UsageDaily) -> str:
         return usd(row.cost_usd)
+
+
+@admin.register(Breaker)
+class BreakerAdmin(ReadOnlyAdmin[Breaker]):
+    list_display: Any = ("provider", "fingerprint", "shown_state", "reset_at", "code", "opened_at")
+    list_filter: ClassVar[Any] = ("provider",)
+    search_fields = ("provider", "fingerprint", "message")
+    ordering = ("-id",)
+    fields = (
+        "provider",
+        "fingerprint",
+        "shown_state",
+        "opened_at",
+        "reset_at",
+        "code",
+        "message",
+        "trial_run_id",
+        "trial_at",
+    )
+    readonly_fields = ("shown_state",)
+
+    @labelled("state", COLOURS, ordering="reset_at")
+    def shown_state(self, breaker: Breaker) -> tuple[str, str]:
+        return breaker.state, breaker.state.label
 
 
 def total(rows: QuerySet[UsageDaily]) -> str:

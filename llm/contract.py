@@ -229,6 +229,12 @@ class AgentClient(Protocol):
     async def prompt(self, text: str) -> None:
         """Say something to the agent: a turn begins. Raises ClientFailed when the client is gone."""
 
+    async def remark(self, text: str) -> None:
+        """Say something to the agent within its turn: it hears it before its next step. No turn begins by it.
+
+        Raises ClientFailed when the client is gone.
+        """
+
     def updates(self) -> AsyncIterator[Update]:
         """Yield what the client says until it is stopped. Each turn ends with exactly one TurnEnded; it never raises."""
 

@@ -70,6 +70,10 @@ class NoopClient:
         self._say(SessionStarted(session_id=self._setup.session_id, model=MODEL, tools=("Write", "Bash")))
         self._turn = asyncio.create_task(self._play(_script(text)))
 
+    async def remark(self, text: str) -> None:
+        """Repeat it, as a sign that it was heard."""
+        self._say(Text(text=text))
+
     async def updates(self) -> AsyncIterator[Update]:
         while (update := await self._said.get()) is not None:
             yield update

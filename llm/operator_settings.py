@@ -36,6 +36,7 @@ _CLOUDS = {
     "CLAUDE_CODE_USE_FOUNDRY": ("AZURE_",),
 }
 _KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", *_CLOUDS)
+_CREDENTIAL = frozenset({*_KEYS, "ANTHROPIC_BASE_URL"})
 
 
 class OperatorSettingsError(Exception):
@@ -117,6 +118,23 @@ def client_environment(environ: Mapping[str, str], *, provider: str = "claude_co
     return kept
 
 
+def credential(environ: Mapping[str, str], *, provider: str = "claude_code") -> str:
+    """Return what tells the credential a client would use from others. Holds secrets: to be hashed, never shown or kept.
+
+    Keys count with the address they are sent to, since a gateway has limits of its own; a login counts as its account,
+    because its tokens change by the hour. Empty for providers that need no login. Raises OperatorSettingsError.
+    """
+    if provider != "claude_code":
+        return ""
+    file = _settings_file(environ)
+    env = {**environ, **file.env}
+    clouds = tuple(prefix for switch, prefixes in _CLOUDS.items() if env.get(switch) for prefix in prefixes)
+    kept = {name: value for name, value in env.items() if name in _CREDENTIAL or (clouds and name.startswith(clouds))}
+    if not any(kept.get(name) for name in _KEYS):
+        kept |= {"login": file.api_key_helper or _account(environ)}
+    return "\n".join(f"{name}={value}" for name, value in sorted(kept.items()) if value)
+
+
 def plain_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what a project's own commands get to see: no login and no key."""
     return {name: value for name, value in environ.items() if name in PLAIN}
@@ -168,12 +186,25 @@ def _settings_file(environ: Mapping[str, str]) -> _SettingsFile:
 
 
 def _has_saved_key(environ: Mapping[str, str]) -> bool:
+    return bool(_saved(environ).get("primaryApiKey"))
+
+
+def _account(environ: Mapping[str, str]) -> str:
+    """Return who is logged in, or where the login is kept."""
+    saved = _saved(environ)
+    account = saved.get("oauthAccount")
+    named = account.get("accountUuid") if isinstance(account, dict) else ""
+    return str(saved.get("primaryApiKey") or named or config_dir(environ))
+
+
+def _saved(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the client keeps for itself; nothing when that cannot be read."""
     beside = config_dir(environ) if environ.get("CLAUDE_CONFIG_DIR") else _home(environ)
     try:
         found = _read_json(beside / ".claude.json")
     except OperatorSettingsError:
-        return False
-    return isinstance(found, dict) and bool(found.get("primaryApiKey"))
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _read_json(path: Path) -> Any:

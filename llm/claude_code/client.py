@@ -80,9 +80,16 @@ class ClaudeCodeClient:
 
     async def prompt(self, text: str) -> None:
         """Say something to the agent. Raises ClientFailed when the process is gone."""
+        self._is_in_turn = True
+        await self._tell(text)
+
+    async def remark(self, text: str) -> None:
+        """Say something within the turn. Should the turn be over by then, the client begins one that nobody waits for."""
+        await self._tell(text)
+
+    async def _tell(self, text: str) -> None:
         if self._dead is not None or self._sdk is None:
             raise ClientFailed(self._dead or Failure(code="crashed", message="The client was not started."))
-        self._is_in_turn = True
         try:
             await self._sdk.query(text)
         except (ClaudeSDKError, OSError) as error:

@@ -15,7 +15,9 @@ from llm.contract import Failure
 
 _USAGE_LIMIT = re.compile(r"usage limit|limit reached|hit your .{0,40}limit|out of .{0,20}usage", re.IGNORECASE)
 _TIMEOUT = re.compile(r"timed out|timeout", re.IGNORECASE)
-_NETWORK = re.compile(r"connection|ECONN|ENOTFOUND|EAI_AGAIN|socket|network|malformed response", re.IGNORECASE)
+_NETWORK = re.compile(
+    r"connection|ECONN|ENOTFOUND|EAI_AGAIN|socket|network|malformed response|JSON parse error", re.IGNORECASE
+)
 _LOGIN = re.compile(r"not logged in|/login|failed to authenticate", re.IGNORECASE)
 _CONTEXT = re.compile(r"prompt is too long|context window", re.IGNORECASE)
 _NO_SESSION = "No conversation found with session ID"
@@ -79,7 +81,7 @@ def _is_usage_limited(report: Report) -> bool:
 def _is_context_overflow(report: Report) -> bool:
     if report.terminal_reason in {"prompt_too_long", "image_error"} or report.status == 413:
         return True
-    return report.error == "max_output_tokens" or _CONTEXT.search(report.text) is not None
+    return _CONTEXT.search(report.text) is not None
 
 
 def _is_network(report: Report) -> bool:
@@ -91,6 +93,8 @@ _RULES: list[tuple[str, Callable[[Report], bool]]] = [
     ("budget", lambda it: it.subtype == "error_max_budget_usd"),
     ("session_lost", lambda it: _NO_SESSION in it.text),
     ("context_overflow", _is_context_overflow),
+    # Said after what is no fault of the session's length: an answer that never comes to its end.
+    ("output_too_long", lambda it: it.error == "max_output_tokens"),
     ("refused", lambda it: it.stop_reason == "refusal"),
     ("billing", lambda it: it.error == "billing_error" or it.status == 402),
     ("auth", lambda it: it.error == "authentication_failed" or it.status in {401, 403}),
