@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 
 from orchestration.states import AgentStatus, Reason, TaskStatus
 
@@ -20,6 +19,10 @@ class AgentRoom:
     free: int
     has_client: bool = True
     """Whether the client of its provider can work on this host."""
+    is_limited: bool = False
+    """Whether the usage limit of what its provider is paid with keeps it from starting."""
+    spent: str = ""
+    """A unit of which the day has nothing left for it."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,11 @@ class ProjectRoom:
     id: int
     is_paused: bool
     free: int
-    budget_left_usd: Decimal | None
-    """None: no budget set."""
     review_left: int | None
     """How many more tasks may come to review; None: any number."""
     agents: tuple[AgentRoom, ...]
+    spent: str = ""
+    """A unit of which the day has nothing left for it, or for all projects."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Candidate:
     not_before: datetime | None = None
     run_id: int | None = None
     retry_at: datetime | None = None
+    spent: str = ""
+    """A unit of which its own limits leave nothing."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +113,13 @@ def _own_reason(candidate: Candidate, room: Room) -> Reason | None:
         return Reason.DEPENDENCY
     if candidate.not_before is not None and candidate.not_before > room.now:
         return Reason.NOT_BEFORE
-    return None
+    return Reason.BUDGET if candidate.spent else None
 
 
 def _project_reason(project: ProjectRoom, room: Room) -> Reason | None:
     if project.is_paused:
         return Reason.PROJECT_PAUSED
-    if project.budget_left_usd is not None and project.budget_left_usd <= 0:
+    if project.spent:
         return Reason.BUDGET
     if project.review_left is not None and room.left(f"project:{project.id}", project.review_left) <= 0:
         return Reason.REVIEW_FULL
@@ -132,5 +137,11 @@ def _pick_agent(candidate: Candidate, project: ProjectRoom, room: Room) -> Agent
     able = [agent for agent in active if agent.has_client]
     if not able:
         return Reason.NO_CLIENT
+    able = [agent for agent in able if not agent.is_limited]
+    if not able:
+        return Reason.USAGE_LIMIT
+    able = [agent for agent in able if not agent.spent]
+    if not able:
+        return Reason.BUDGET
     best = max(able, key=lambda agent: (room.left(f"agent:{agent.id}", agent.free), -agent.id))
     return best if room.left(f"agent:{best.id}", best.free) > 0 else Reason.AGENT_BUSY

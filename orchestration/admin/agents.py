@@ -42,11 +42,17 @@ class AgentAdmin(ServiceAdmin[Agent]):
     fixed_fields = ("project",)
     readonly_fields: ClassVar[tuple[str, ...]] = ("created_at", "version")
     lines_fields = {"enabled_tools": "Names of tools, one a line."}
+    object_fields = {
+        "daily_limits": 'For a day (UTC), any of: {"runs": 20, "turns": 1000, "tokens": 5000000, "minutes": 240, "usd": 20}.'
+    }
     fields_at_fault = {NameTaken: "name"}
     fieldsets: ClassVar[tuple[Any, ...]] = (
         (None, {"fields": ("project", "name", "role", "status", "persona")}),
         ("Client", {"fields": ("provider", "model", "permission_mode", "enabled_tools")}),
-        ("Limits", {"fields": ("max_parallel_runs", "timeout_s", "max_turns", "max_cost_usd")}),
+        (
+            "Limits",
+            {"fields": ("max_parallel_runs", "timeout_s", "max_turns", "max_tokens", "max_cost_usd", "daily_limits")},
+        ),
         ("State", {"fields": ("created_at", "version")}),
     )
 

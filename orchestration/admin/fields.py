@@ -29,5 +29,9 @@ class LinesField(forms.CharField):
 class ObjectField(forms.JSONField):
     """A JSON object; nothing means an empty one."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("widget", UnfoldAdminTextareaWidget(attrs={"rows": 2}))
+        super().__init__(**kwargs)
+
     def to_python(self, value: Any) -> Any:
         return super().to_python(value) or {}

@@ -40,11 +40,14 @@ class ProjectAdmin(ServiceAdmin[Project]):
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("last_served_at", "created_at", "version")
     lines_fields = {"checks": "Commands that must pass before work counts as finished, one a line."}
+    object_fields = {
+        "daily_limits": 'For a day (UTC), any of: {"runs": 50, "turns": 5000, "tokens": 20000000, "minutes": 960}.'
+    }
     fields_at_fault = {InvalidRepository: "root_path", SlugTaken: "slug"}
     fieldsets = (
         (None, {"fields": ("name", "slug", "root_path", "base_branch")}),
         ("Workspace", {"fields": ("setup_command", "checks")}),
-        ("Limits", {"fields": ("max_parallel_runs", "max_in_review", "daily_budget_usd")}),
+        ("Limits", {"fields": ("max_parallel_runs", "max_in_review", "daily_budget_usd", "daily_limits")}),
         ("Switches", {"fields": ("auto_approve", "is_paused", "is_archived")}),
         ("State", {"fields": ("last_served_at", "created_at", "version")}),
     )

@@ -13,7 +13,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import capfirst
 
-from orchestration.admin.fields import LinesField
+from orchestration.admin.fields import LinesField, ObjectField
 from orchestration.exceptions import Conflict, DomainError, Gone
 from security import audit
 from security.admin.base import PageAdmin
@@ -96,6 +96,8 @@ class ServiceAdmin(DeletableAdmin[M]):
     """Which field a refusal is about, where it does not say so itself."""
     lines_fields: Mapping[str, str] = {}
     """Lists of texts, edited one a line, and what they are for."""
+    object_fields: Mapping[str, str] = {}
+    """JSON objects, and what may stand in them."""
     fixed_fields: tuple[str, ...] = ()
     """What is chosen when a row is made and never again."""
 
@@ -121,6 +123,8 @@ class ServiceAdmin(DeletableAdmin[M]):
     ) -> forms.Field | None:
         if (help_text := self.lines_fields.get(db_field.name)) is not None:
             return LinesField(label=capfirst(db_field.verbose_name), help_text=help_text, required=False)
+        if (help_text := self.object_fields.get(db_field.name)) is not None:
+            return ObjectField(label=capfirst(db_field.verbose_name), help_text=help_text, required=False)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_form(

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin
-from django.db.models import Field, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.widgets import UnfoldAdminTextareaWidget
 
-from orchestration.admin.fields import ObjectField
 from orchestration.admin.filters import ArchivedFilter, ViewFilter
 from orchestration.admin.service import ServiceAdmin
 from orchestration.models import Task, TaskDependency
@@ -102,6 +99,9 @@ class TaskAdmin(ServiceAdmin[Task]):
         "updated_at",
         "version",
     )
+    object_fields = {
+        "limits": 'For all its runs together, any of: {"turns": 100, "tokens": 1000000, "minutes": 60, "usd": 5}.'
+    }
     fieldsets: ClassVar[tuple[Any, ...]] = (
         (None, {"fields": ("project", "title", "description", "acceptance_criteria")}),
         ("How", {"fields": ("task_type", "phase", "priority", "assignee", "parent")}),
@@ -127,14 +127,6 @@ class TaskAdmin(ServiceAdmin[Task]):
     @admin.display(description="waits for", ordering="unmet_dependencies")
     def waits(self, task: Task) -> str:
         return str(task.unmet_dependencies or "")
-
-    def formfield_for_dbfield(
-        self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
-    ) -> forms.Field | None:
-        if db_field.name == "limits":
-            text = 'JSON, any of: {"turns": 100, "tokens": 1000000, "minutes": 60, "usd": 5}. What is missing: the agent\'s own.'
-            return ObjectField(required=False, help_text=text, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def create(self, *, actor: str, **values: Any) -> Task:
         return tasks.create_task(actor=actor, **values)

@@ -6,6 +6,7 @@ from api.bodies import WHOLE, StrictSerializer, VersionedSerializer
 from api.examples import shown
 from orchestration.models import Agent
 from orchestration.serializers import examples
+from orchestration.serializers.limits import AgentDaySerializer
 
 
 @shown(examples.AGENT, request=examples.NEW_AGENT)
@@ -16,6 +17,13 @@ class AgentSerializer(StrictSerializer, serializers.ModelSerializer[Agent]):
     max_cost_usd = serializers.DecimalField(
         max_digits=12, decimal_places=6, min_value=0, required=False, help_text="For one start of a run; 0: no cap."
     )
+    max_tokens = serializers.IntegerField(
+        min_value=0,
+        max_value=10**12,
+        required=False,
+        help_text="For one start of a run: those in, out and written to the cache; 0: no cap.",
+    )
+    daily_limits = AgentDaySerializer(required=False)
 
     class Meta:
         model = Agent
@@ -32,7 +40,9 @@ class AgentSerializer(StrictSerializer, serializers.ModelSerializer[Agent]):
             "max_parallel_runs",
             "timeout_s",
             "max_turns",
+            "max_tokens",
             "max_cost_usd",
+            "daily_limits",
             "status",
             "created_at",
             "version",

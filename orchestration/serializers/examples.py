@@ -14,6 +14,7 @@ NEW_PROJECT: dict[str, Any] = {
     "checks": ["npm test"],
     "max_parallel_runs": 3,
     "daily_budget_usd": "40.00",
+    "daily_limits": {"runs": 50},
 }
 PROJECT: dict[str, Any] = NEW_PROJECT | {
     "id": 1,
@@ -36,6 +37,7 @@ NEW_AGENT: dict[str, Any] = {
     "model": "sonnet",
     "max_parallel_runs": 2,
     "max_cost_usd": "5.00",
+    "daily_limits": {"tokens": 5000000},
 }
 AGENT: dict[str, Any] = NEW_AGENT | {
     "id": 3,
@@ -44,6 +46,7 @@ AGENT: dict[str, Any] = NEW_AGENT | {
     "permission_mode": "acceptEdits",
     "timeout_s": 3600,
     "max_turns": 200,
+    "max_tokens": 0,
     "max_cost_usd": "5.000000",
     "status": "active",
     "created_at": _MADE_AT,

@@ -6,6 +6,7 @@ from api.bodies import WHOLE, StrictSerializer, VersionedSerializer
 from api.examples import shown
 from orchestration.models import Project
 from orchestration.serializers import examples
+from orchestration.serializers.limits import ProjectDaySerializer
 
 
 @shown(examples.PROJECT, request=examples.NEW_PROJECT)
@@ -20,6 +21,7 @@ class ProjectSerializer(StrictSerializer, serializers.ModelSerializer[Project]):
     daily_budget_usd = serializers.DecimalField(
         max_digits=12, decimal_places=6, min_value=0, allow_null=True, required=False, help_text="Null: no budget."
     )
+    daily_limits = ProjectDaySerializer(required=False)
 
     class Meta:
         model = Project
@@ -34,6 +36,7 @@ class ProjectSerializer(StrictSerializer, serializers.ModelSerializer[Project]):
             "max_parallel_runs",
             "max_in_review",
             "daily_budget_usd",
+            "daily_limits",
             "auto_approve",
             "is_paused",
             "is_archived",

@@ -2,35 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.bodies import WHOLE, RowField, StrictSerializer, VersionedSerializer
 from api.examples import shown
 from orchestration.models import Task, key_of
 from orchestration.serializers import examples
-
-
-@extend_schema_field({"type": "number", "exclusiveMinimum": 0})
-class AmountField(serializers.FloatField):
-    """A number above zero, or none. The service says what is wrong with one that is not."""
-
-    def __init__(self, *, most: int) -> None:
-        super().__init__(required=False, allow_null=True, max_value=most)
-
-
-class LimitsSerializer(StrictSerializer):
-    """Caps of one task; each one missing means the agent's own."""
-
-    turns = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=100_000)
-    tokens = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=10**12)
-    minutes = AmountField(most=60 * 24 * 30)
-    usd = AmountField(most=1_000_000)
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """Leave out what is null: that is the same as missing, so what was read can be sent back and changes nothing."""
-        limits: dict[str, Any] = super().to_internal_value(data)
-        return {name: value for name, value in limits.items() if value is not None}
+from orchestration.serializers.limits import LimitsSerializer
 
 
 class TaskFieldsSerializer(StrictSerializer, serializers.ModelSerializer[Task]):

@@ -11,6 +11,7 @@ from events import services as events
 from events.states import EventType
 from orchestration import git
 from orchestration.exceptions import InvalidRepository, SlugTaken
+from orchestration.limits import ProjectDay, check_daily_limits
 from orchestration.models import Project
 from orchestration.services.rows import checked, insert, update_row
 
@@ -26,6 +27,7 @@ def add_project(
     *, name: str, root_path: str, slug: str = "", base_branch: str = "main", actor: str, **fields: Any
 ) -> Project:
     """Create a project for a repository that was inspected, at the path this answered. Raises Invalid, SlugTaken."""
+    check_daily_limits(ProjectDay, fields)
     project = Project(name=name, slug=slug or _slug(name), root_path=root_path, base_branch=base_branch, **fields)
     checked(project)
     if Project.objects.filter(slug=project.slug).exists():
@@ -39,6 +41,7 @@ def add_project(
 
 def update_project(project: Project, *, actor: str, expected_version: int | None = None, **changes: Any) -> Project:
     """Change fields of a project. Raises InvalidRepository, Invalid, SlugTaken, VersionConflict."""
+    check_daily_limits(ProjectDay, changes)
     if {"root_path", "base_branch"} & changes.keys():
         root_path = changes.get("root_path", project.root_path)
         base_branch = changes.get("base_branch", project.base_branch)

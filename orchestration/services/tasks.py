@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from events import services as events
@@ -122,13 +122,10 @@ def move_task(
     before = task.status
     if to == TaskStatus.DONE:
         lock_family(task)
-    rows = Task.objects.filter(where or Q(), pk=task.pk, status=before, status__in=sources(to), is_archived=False)
+    rows = _movable(task, to, where)
     if expected_version is not None:
         rows = rows.filter(version=expected_version)
-    # What was asked of the old status is answered by leaving it.
-    settled: dict[str, Any] = {"is_held": False, "approved_at": None, "cancel_requested_at": None}
-    settled["updated_at"] = timezone.now()
-    moved = rows.update(status=to, status_reason=reason[:300], version=F("version") + 1, **{**settled, **changes})
+    moved = rows.update(version=F("version") + 1, **{**_moved_fields(to, reason), **changes})
     reread(task)
     if not moved:
         raise _refusal(task, to, expected_version)
@@ -136,6 +133,30 @@ def move_task(
     if to == TaskStatus.DONE:
         release_dependents(task, actor=actor, trace_id=trace_id)
     return task
+
+
+def move_locked_task(task: Task, to: TaskStatus, *, actor: str, reason: str, where: Q) -> bool:
+    """Move a task that was locked and read in this transaction; False where `move_task` would raise.
+
+    The same guard in one query, for those who move many. Not for the end of a task, after which others may start.
+    """
+    before, fields = task.status, _moved_fields(to, reason)
+    if not _movable(task, to, where).update(version=F("version") + 1, **fields):
+        return False
+    for name, value in (fields | {"version": task.version + 1}).items():
+        setattr(task, name, value)
+    _record_move(task, before=before, actor=actor, trace_id=None)
+    return True
+
+
+def _movable(task: Task, to: TaskStatus, where: Q | None) -> QuerySet[Task]:
+    return Task.objects.filter(where or Q(), pk=task.pk, status=task.status, status__in=sources(to), is_archived=False)
+
+
+def _moved_fields(to: TaskStatus, reason: str) -> dict[str, Any]:
+    """Return what a move writes besides the version. What was asked of the old status is answered by leaving it."""
+    intents = {"is_held": False, "approved_at": None, "cancel_requested_at": None}
+    return {"status": to, "status_reason": reason[:300], "updated_at": timezone.now(), **intents}
 
 
 @events.unit_of_work()

@@ -186,6 +186,7 @@ def test_an_agent_is_created_and_changed_by_the_service(project: Project, admin_
         "max_parallel_runs": 1,
         "timeout_s": 60,
         "max_turns": 10,
+        "max_tokens": 0,
         "max_cost_usd": "1.5",
     }
     assert admin_client.post(reverse("admin:orchestration_agent_add"), fields).status_code == 302

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from orchestration.states import AgentStatus, Reason, TaskStatus
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 AGENT = AgentRoom(id=1, project_id=1, status=AgentStatus.ACTIVE, free=1)
-PROJECT = ProjectRoom(id=1, is_paused=False, free=5, budget_left_usd=None, review_left=None, agents=(AGENT,))
+PROJECT = ProjectRoom(id=1, is_paused=False, free=5, review_left=None, agents=(AGENT,))
 TASK = Candidate(task_id=1, project_id=1, status=TaskStatus.TODO, assignee_id=None)
 
 
@@ -36,6 +35,7 @@ def test_a_ready_task_with_room_starts() -> None:
         ({"not_before": NOW + timedelta(seconds=1)}, Reason.NOT_BEFORE),
         ({"run_id": 9, "retry_at": NOW + timedelta(seconds=1)}, Reason.RETRY_AT),
         ({"assignee_id": 99}, Reason.NO_AGENT),
+        ({"spent": "tokens"}, Reason.BUDGET),
     ],
 )
 def test_what_keeps_a_task_has_a_name(changes: dict[str, Any], expected: Reason) -> None:
@@ -46,12 +46,13 @@ def test_what_keeps_a_task_has_a_name(changes: dict[str, Any], expected: Reason)
     ("changes", "expected"),
     [
         ({"is_paused": True}, Reason.PROJECT_PAUSED),
-        ({"budget_left_usd": Decimal(0)}, Reason.BUDGET),
+        ({"spent": "usd"}, Reason.BUDGET),
         ({"review_left": 0}, Reason.REVIEW_FULL),
         ({"free": 0}, Reason.NO_SLOT),
         ({"agents": ()}, Reason.NO_AGENT),
         ({"agents": (replace(AGENT, status=AgentStatus.PAUSED),)}, Reason.AGENT_PAUSED),
         ({"agents": (replace(AGENT, free=0),)}, Reason.AGENT_BUSY),
+        ({"agents": (replace(AGENT, spent="runs"),)}, Reason.BUDGET),
     ],
 )
 def test_what_keeps_a_project_has_a_name(changes: dict[str, Any], expected: Reason) -> None:
