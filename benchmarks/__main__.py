@@ -7,6 +7,7 @@ a figure that falls short of its goal says so in its verdict.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -31,10 +32,17 @@ def main(arguments: list[str]) -> int:
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text("")
     try:
-        statuses = [run([sys.executable, "-m", "benchmarks", INSIDE, name], {}) for name in names]
+        statuses = [run(command, {}) for name in names for command in _commands(name)]
     except KeyboardInterrupt:
         return STOPPED
     return _report(sum(1 for status in statuses if status))
+
+
+def _commands(group: str) -> list[list[str]]:
+    """Return what measures a group: on the database of the environment, and for some on a PostgreSQL of their own as well."""
+    command = [sys.executable, "-m", "benchmarks", INSIDE, group]
+    on_postgres = [sys.executable, "-m", "tests.postgres", "--", *command]
+    return [command, on_postgres] if group in harness.ON_BOTH and "DATABASE_URL" not in os.environ else [command]
 
 
 def inside(group: str) -> int:

@@ -22,6 +22,9 @@ from typing import Any, Literal
 
 Of = Literal["value", "ratio"]
 
+ON_BOTH = frozenset({"tick"})
+"""The groups that say something else on each database."""
+
 
 @dataclass(frozen=True, slots=True)
 class Goal:
