@@ -34,6 +34,7 @@ TAGS = [
     {"name": "documents", "description": "Texts of a project that agents are given."},
     {"name": "comments", "description": "What was said about tasks, diffs and documents."},
     {"name": "runs", "description": "Attempts at tasks: how they went, what was said and done, what was changed."},
+    {"name": "breakers", "description": "Usage limits that were reached, and keep agents from starting."},
     {"name": "inbox", "description": "What waits for a person: questions, reviews, permissions, conflicts, alerts."},
     {"name": "events", "description": "Everything that happened, in its order."},
 ]

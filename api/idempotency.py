@@ -136,7 +136,7 @@ def _replay(command: IdempotentCommand) -> Response | None:
 
 
 def _store(command: IdempotentCommand, response: Response, kept: Callable[[Any], Any]) -> None:
-    _forget_expired()
+    forget_expired()
     command.status_code, command.expires_at = response.status_code, timezone.now() + KEPT_FOR
     # Its own Content-Type is no more than a guess before it is rendered.
     command.headers = {name: value for name, value in response.headers.items() if name != "Content-Type"}
@@ -148,9 +148,10 @@ def _store(command: IdempotentCommand, response: Response, kept: Callable[[Any],
     command.save(force_insert=True)
 
 
-def _forget_expired() -> None:
+def forget_expired(limit: int = _FORGOTTEN_AT_ONCE) -> None:
+    """Forget stored answers whose time is over, the oldest first. Runs in a transaction."""
     expired = IdempotentCommand.objects.filter(expires_at__lte=timezone.now()).order_by("expires_at")
     if connection.vendor == "postgresql":
         expired = expired.select_for_update(skip_locked=True)
-    doomed = list(expired.values_list("pk", flat=True)[:_FORGOTTEN_AT_ONCE])
+    doomed = list(expired.values_list("pk", flat=True)[:limit])
     IdempotentCommand.objects.filter(pk__in=doomed).delete()

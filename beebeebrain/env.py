@@ -81,6 +81,12 @@ class Environment(BaseSettings):
     bbb_max_parallel_runs: int = Field(
         4, ge=0, le=10_000, description="Runs at the same time over all projects. 0 starts none."
     )
+    bbb_daily_budget_usd: float = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="What all projects together may cost on a day (UTC), in USD. 0: no limit but those of projects, agents and tasks.",
+    )
     bbb_lease_s: float = Field(
         30, ge=1, le=3600, description="Seconds a scheduler's right to its runs lasts; renewed after a third of it."
     )
@@ -112,6 +118,48 @@ class Environment(BaseSettings):
     bbb_max_check_rounds: int = Field(3, ge=0, le=20, description="How often an agent may mend work whose checks fail.")
     bbb_stop_grace_s: float = Field(
         10, ge=0, le=600, description="Seconds between asking a process to end and ending it."
+    )
+    bbb_stuck_scan_interval_s: float = Field(
+        60, ge=0, le=86_400, description="Seconds between two looks for agents that get nowhere. 0: never."
+    )
+    bbb_stuck_idle_timeout_s: float = Field(
+        300, ge=1, le=86_400, description="Seconds of silence after which an agent counts as stuck."
+    )
+    bbb_stuck_tool_timeout_s: float = Field(
+        660,
+        ge=1,
+        le=86_400,
+        description="The same while a tool call of the agent's is under way: a build may be silent for long.",
+    )
+    bbb_stuck_repeat_window: int = Field(
+        12, ge=2, le=200, description="How many of the last tool calls are looked at for repetition."
+    )
+    bbb_stuck_repeat_threshold: float = Field(
+        0.6,
+        ge=0.05,
+        le=1,
+        description="Share of those calls that brought nothing new (same tool, arguments and result as another) at which the agent counts as going in circles. 1: never.",
+    )
+    bbb_stuck_error_window: int = Field(
+        10, ge=2, le=200, description="How many of the last tool calls are looked at for failures."
+    )
+    bbb_stuck_error_min_calls: int = Field(
+        8, ge=1, le=200, description="With fewer tool calls than that, failures say nothing."
+    )
+    bbb_stuck_error_rate_threshold: float = Field(
+        0.8, ge=0.05, le=1, description="Share of failed calls at which the agent counts as stuck."
+    )
+    bbb_stuck_nudge_wait_s: float = Field(
+        120,
+        ge=0,
+        le=86_400,
+        description="Seconds an agent that was nudged has to get going before a person is asked.",
+    )
+    bbb_stuck_mute_s: float = Field(
+        1800,
+        ge=0,
+        le=604_800,
+        description="Seconds for which a person who let the agent continue is not asked about the same again.",
     )
     log_level: Level = Field("INFO", description="Least severe level that is logged.")
     log_format: Literal["json", "console"] = Field(

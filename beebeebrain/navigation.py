@@ -36,7 +36,9 @@ _GROUPS = (
             ("Runs", "play_circle", "runtime.taskrun"),
             ("Log lines", "notes", "runtime.runlog"),
             ("Schedulers", "schedule", "runtime.schedulerinstance"),
+            ("Duties", "event_repeat", "runtime.duty"),
             ("Slots", "grid_view", "runtime.slot"),
+            ("Breakers", "electric_bolt", "llm.breaker"),
         ),
     ),
     (

@@ -112,6 +112,8 @@ TEMPLATES = [
 def _database() -> dict[str, Any]:
     if url := ENV.database_url.get_secret_value():
         parsed: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+        # A scheduler that was stopped in a transaction, or cut off, would hold its locks for ever.
+        parsed["OPTIONS"] = {"options": "-c idle_in_transaction_session_timeout=60s"} | parsed.get("OPTIONS", {})
         return parsed
     return {
         "ENGINE": "django.db.backends.sqlite3",
@@ -281,6 +283,7 @@ logs.configure()
 
 # What the apps read, under names of their own.
 MAX_PARALLEL_RUNS = ENV.bbb_max_parallel_runs
+DAILY_BUDGET_USD = ENV.bbb_daily_budget_usd
 LEASE_S = ENV.bbb_lease_s
 TICK_S = ENV.bbb_tick_s
 POLL_S = ENV.bbb_poll_s
@@ -290,3 +293,13 @@ RETRY_BASE_S = ENV.bbb_retry_base_s
 RETRY_CAP_S = ENV.bbb_retry_cap_s
 MAX_CHECK_ROUNDS = ENV.bbb_max_check_rounds
 STOP_GRACE_S = ENV.bbb_stop_grace_s
+STUCK_SCAN_INTERVAL_S = ENV.bbb_stuck_scan_interval_s
+STUCK_IDLE_TIMEOUT_S = ENV.bbb_stuck_idle_timeout_s
+STUCK_TOOL_TIMEOUT_S = ENV.bbb_stuck_tool_timeout_s
+STUCK_REPEAT_WINDOW = ENV.bbb_stuck_repeat_window
+STUCK_REPEAT_THRESHOLD = ENV.bbb_stuck_repeat_threshold
+STUCK_ERROR_WINDOW = ENV.bbb_stuck_error_window
+STUCK_ERROR_MIN_CALLS = ENV.bbb_stuck_error_min_calls
+STUCK_ERROR_RATE_THRESHOLD = ENV.bbb_stuck_error_rate_threshold
+STUCK_NUDGE_WAIT_S = ENV.bbb_stuck_nudge_wait_s
+STUCK_MUTE_S = ENV.bbb_stuck_mute_s

@@ -13,8 +13,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.enums import ActionVariant
 
 from inbox.models import InboxItem
-from inbox.services import OFFERED, Action, close_item, mark_read
-from inbox.states import ItemStatus, ItemType
+from inbox.services import Action, close_item, mark_read, offered_by
+from inbox.states import ItemStatus
 from orchestration.admin.bulk import command_rows
 from security.admin.base import DialogForm, ReadOnlyAdmin, RelatedFilter, back_to, detail_action, found, labelled
 from security.admin.shown import prose
@@ -87,7 +87,7 @@ class InboxItemAdmin(ReadOnlyAdmin[InboxItem]):
         item = self.get_object(request, object_id)
         if item is None or item.status != ItemStatus.OPEN:
             return []
-        offered = {f"inbox_inboxitem_{action}_one" for action in OFFERED[ItemType(item.item_type)]}
+        offered = {f"inbox_inboxitem_{action}_one" for action in offered_by(item)}
         return [action for action in super().get_actions_detail(request, object_id) if action.action_name in offered]
 
     @admin.action(description="Approve", permissions=["operate"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Literal
 
 from django.db.models import F
@@ -13,7 +14,7 @@ from inbox.exceptions import ActionNotOffered, ItemClosed, UserInputRequired
 from inbox.models import InboxItem
 from inbox.states import ItemStatus, ItemType, Resolution
 from orchestration.exceptions import InvalidTransition, VersionConflict
-from orchestration.models import Task
+from orchestration.models import Project, Task
 from orchestration.services import comments, tasks
 from orchestration.services.interventions import audited, require_version
 from orchestration.services.locks import lock_tasks
@@ -39,11 +40,18 @@ OFFERED: dict[ItemType, tuple[Action, ...]] = {
 _NEEDS_INPUT = {"answer", "request_changes"}
 
 
+def offered_by(item: InboxItem) -> tuple[Action, ...]:
+    """Return how an item may be closed. An alert that proposes answers may also be answered."""
+    plain = OFFERED[ItemType(item.item_type)]
+    return (*plain, "answer") if item.item_type == ItemType.ALERT and item.options else plain
+
+
 @events.unit_of_work()
 def ask(
     item_type: ItemType,
     *,
-    task: Task,
+    task: Task | None = None,
+    project: Project | None = None,
     title: str,
     dedupe_key: str,
     actor: str,
@@ -52,16 +60,20 @@ def ask(
     run_id: int | None = None,
     trace_id: str | None = None,
 ) -> InboxItem:
-    """Put an item into the inbox; while one with the same dedupe_key is open, that one is returned."""
+    """Put an item into the inbox; while one with the same dedupe_key is open, that one is returned.
+
+    It is about a task, or about the project as a whole when no task is given.
+    """
     told = {"title": title[:300], "content": content, "options": options or []}
-    about = {"project_id": task.project_id, "task": task, "run_id": run_id, "item_type": item_type}
+    place = {"project_id": task.project_id, "task": task} if task else {"project": project}
+    about = place | {"run_id": run_id, "item_type": item_type}
     # Of two who ask in the same moment one gets the item of the other.
     item, is_new = InboxItem.objects.open().get_or_create(dedupe_key=dedupe_key, defaults=about | told)
     if is_new:
         events.append(
             EventType.INBOX_ITEM_CREATED,
             project_id=item.project_id,
-            task_id=task.pk,
+            task_id=item.task_id,
             run_id=run_id,
             actor=actor,
             trace_id=trace_id,
@@ -86,7 +98,7 @@ def close_item(
     Without `action`, the first that the type offers. Raises ItemClosed, ActionNotOffered, UserInputRequired,
     InvalidTransition, VersionConflict.
     """
-    offered = OFFERED[ItemType(item.item_type)]
+    offered = offered_by(item)
     action = action or offered[0]
     if action not in offered:
         raise ActionNotOffered(f"A {item.item_type} item closes with {' or '.join(offered)}.")
@@ -157,6 +169,24 @@ def close_obsolete(task: Task, *, actor: str, item_types: set[ItemType] | None =
         items = items.filter(item_type__in=item_types)
     for item in items:
         _close(item, Resolution.OBSOLETE, actor=actor)
+
+
+@events.unit_of_work()
+def close_by_key(dedupe_key: str, *, actor: str) -> None:
+    """Close the open item with this key, if there is one: what it told of is over."""
+    item = InboxItem.objects.open().filter(dedupe_key=dedupe_key).first()
+    if item is not None:
+        with suppress(ItemClosed):  # a person dismisses it in this moment
+            _close(item, Resolution.OBSOLETE, actor=actor)
+
+
+@events.unit_of_work()
+def close_unanswered(item_id: int | None, *, actor: str) -> bool:
+    """Close an item that does not matter any more; False when it has been answered by now."""
+    item = InboxItem.objects.filter(pk=item_id or 0).first()
+    if item is not None and item.status == ItemStatus.OPEN:
+        _close(item, Resolution.OBSOLETE, actor=actor)
+    return item is None or item.resolution != Resolution.ANSWERED
 
 
 def _close_review(task: Task, action: Action, user_input: str = "", *, actor: str) -> None:

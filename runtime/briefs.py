@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+from events.models import Event
+from events.states import EventType
 from llm import prompts
 from llm.prompts import Section
 from orchestration.models import Document, Task
 from orchestration.states import CommentStatus, TaskStatus
 from runtime.models import TaskRun
 from runtime.services.resuming import CONTINUE
+from runtime.states import LogKind, RunStatus
 from security.redaction import redact
 
 _CONTRACT = (
@@ -17,12 +23,16 @@ _CONTRACT = (
     "When only a person can decide something, call request_input with one clear question."
 )
 
+_DIED = "Your process died and was started again; your files are as you left them. Your last tool calls before that, not to be made twice:"
+_RECALLED = 3
+_GIST = 300
+
 
 def prompt(run: TaskRun) -> str:
     """Return what to say to the agent: the task to a new session, what has come since to one that goes on."""
     if not run.session_id:
         return _whole_brief(run)
-    said = [run.prompt, _feedback(run.task)]
+    said = [_done_before_death(run), run.prompt, _feedback(run.task)]
     return redact("\n\n".join(part for part in said if part)) or CONTINUE
 
 
@@ -58,6 +68,25 @@ def _rules(task: Task) -> str:
 def _dependencies(task: Task) -> str:
     done = TaskRun.objects.filter(task__dependents__task=task, task__status=TaskStatus.DONE, status="succeeded")
     return "\n".join(f"- {run.task.title}: {run.summary}" for run in done.select_related("task").order_by("id"))
+
+
+def _done_before_death(run: TaskRun) -> str:
+    """Name what the agent did last when its process died: a client killed right after a tool call forgets that it made it."""
+    moves = Event.objects.filter(run_id=run.pk, type=EventType.RUN_STATUS_CHANGED, payload__after=RunStatus.INTERRUPTED)
+    last = moves.order_by("-id").first()
+    if last is None or last.payload["reason"] != "process_gone":
+        return ""
+    ended = list(run.lines.filter(kind=LogKind.TOOL_RESULT).order_by("-seq")[:_RECALLED])
+    called = run.lines.filter(kind=LogKind.TOOL_CALL, body__id__in=[line.body["id"] for line in ended])
+    calls = {line.body["id"]: line.body for line in called}
+    done = [_recalled(calls[line.body["id"]], line.body) for line in reversed(ended) if line.body["id"] in calls]
+    return "\n".join([_DIED, *done]) if done else ""
+
+
+def _recalled(call: dict[str, Any], result: dict[str, Any]) -> str:
+    given = json.dumps(call["input"], ensure_ascii=False)[:_GIST]
+    outcome = "failed" if result["is_error"] else "done"
+    return f"- {call['name']} {given}: {outcome}: {str(result['text']).strip()[:_GIST]}"
 
 
 def _feedback(task: Task) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import connection
 
 from events import trace
 from events.wakeup import Listener
@@ -19,24 +19,35 @@ from orchestration.exceptions import Conflict
 from orchestration.models import Task
 from orchestration.scheduler import plan
 from orchestration.states import TaskStatus
-from runtime import clients, landing, planning, processes, recovery, schedulers, starting, supervision
+from runtime import clients, landing, planning, processes, recovery, schedulers, starting, supervision, versions
+from runtime.database import DATABASE_AWAY, reconnect
+from runtime.duties import Chore, Duties, chores
 from runtime.exceptions import StaleRun, StartFailed
 from runtime.executors import local
+from runtime.heartbeat import Heartbeat
 from runtime.models import TaskRun
 from runtime.rundir import ExitRecord
 from runtime.services.alerts import alert_missing_clients
 from runtime.services.answers import deliver_answers
+from runtime.services.breaking import close_answered
 from runtime.services.claims import claim
 from runtime.services.finishing import finish_run
 from runtime.services.moves import record_stale
 from runtime.services.promoting import promote_due
+from runtime.strays import Strays
+from runtime.stuck import delivery
+from runtime.stuck.scanning import Scanner
 from runtime.supervision import Watch
 
 log = structlog.get_logger("bbb.runtime")
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
 # How long a scheduler that was told to leave waits to be told a second time, which means: and the agents too.
 SECOND_CALL_S = 2.0
+
+
+def _stuck_scan() -> list[Chore]:
+    interval_s = settings.STUCK_SCAN_INTERVAL_S
+    return [Chore("stuck_scan", interval_s, Scanner().scan)] if interval_s else []
 
 
 class Dispatcher:
@@ -49,8 +60,11 @@ class Dispatcher:
         self._starts_left = max_runs
         self._stop_agents = stop_agents
         self._is_draining = threading.Event()
-        self._next_beat = 0.0
+        self._heartbeat = Heartbeat(self._scheduler, self._is_draining)
+        self._strays = Strays()
+        self._duties = Duties([*chores(), *_stuck_scan()], owner=self._owner)
         self._missing: set[str] = set()
+        self._was_newer = False
 
     @property
     def actor(self) -> str:
@@ -58,7 +72,7 @@ class Dispatcher:
 
     def run(self, *, once: bool = False) -> None:
         """Tick until a signal, or with `once` until nothing is left that this scheduler could do."""
-        with self._signals() as calls, Listener(poll_s=settings.POLL_S) as hints:
+        with self._signals() as calls, Listener(poll_s=settings.POLL_S) as hints, self._heartbeat:
             log.info("scheduler_started", owner=self._owner)
             # Listening comes first: what is committed from now on wakes the loop.
             while not self._is_draining.is_set():
@@ -73,26 +87,31 @@ class Dispatcher:
         """Do one round of every step; True when something was done and another round may find more."""
         self.heartbeat()
         done = [self.recover(), self.supervise(), self.promote(), self.deliver(), self.land(), self.dispatch()]
+        self._strays.end()
+        self._duties.run_due()
         return any(done)
 
     def heartbeat(self) -> None:
-        """Show that this scheduler lives and extend its leases, every third of a lease."""
-        if time.monotonic() < self._next_beat:
-            return
-        schedulers.beat(self._scheduler, is_draining=self._is_draining.is_set())
-        self._next_beat = time.monotonic() + settings.LEASE_S / 3
+        """Keep the leases. Where that has failed for longer than one lasts, give up all runs; recovery says which are left."""
+        self._heartbeat.keep()
+        if not self._heartbeat.is_trusted:
+            log.warning("leases_lapsed", owner=self._owner, runs=sorted(self._watched))
+            for watched in list(self._watched.values()):
+                self._forget(watched)
+            self._heartbeat.took_note()
 
     def recover(self) -> bool:
         """Adopt what dead schedulers left."""
-        adopted = recovery.adopt_abandoned(owner=self._owner, watched=list(self._watched))
+        judge = self._heartbeat.may_judge
+        adopted = recovery.adopt_abandoned(owner=self._owner, watched=list(self._watched), may_judge=judge)
         self._watched |= {watched.run.pk: watched for watched in adopted}
         return bool(adopted)
 
     def promote(self) -> bool:
-        return promote_due(actor=self.actor) > 0
+        return promote_due(actor=self.actor) + close_answered(actor=self.actor) > 0
 
     def deliver(self) -> bool:
-        return deliver_answers(owner=self._owner) > 0
+        return deliver_answers(owner=self._owner) + delivery.deliver(owner=self._owner) > 0
 
     def land(self) -> bool:
         return landing.land_approved(actor=self.actor) > 0
@@ -106,13 +125,23 @@ class Dispatcher:
             alert_missing_clients(missing, actor=self.actor)
         room = planning.room(missing=missing)
         chosen = plan(planning.candidates(room), room).start[: self._batch()]
+        if chosen and self._is_outdated():
+            return False
         started = claim(chosen, owner=self._owner) if chosen else []
         if self._starts_left is not None:
             self._starts_left -= len(started)
         for run in started:
-            self.heartbeat()  # a start may take its time, and the next ones hold a lease already
+            self.heartbeat()  # a start may take its time
             self._start(run)
         return bool(started)
+
+    def _is_outdated(self) -> bool:
+        """Tell whether a newer version is there, which is to begin what is begun from now on."""
+        is_newer = versions.is_database_newer()
+        if is_newer and not self._was_newer:
+            log.warning("database_is_newer", owner=self._owner, runs=sorted(self._watched))
+        self._was_newer = is_newer
+        return is_newer
 
     def _is_news(self, missing: Mapping[str, Exception]) -> bool:
         """Tell whether providers cannot work that could at the last look."""
@@ -133,6 +162,8 @@ class Dispatcher:
             return self._look_after_bound(watched)
 
     def _look_after_bound(self, watched: Watch) -> bool:
+        if not self._heartbeat.is_trusted:
+            return False  # the next round gives it up
         try:
             more = supervision.follow(watched)
             record = supervision.ended(watched)
@@ -201,20 +232,16 @@ class Dispatcher:
 
     def _nap_s(self) -> float:
         """Return how long to sleep at most: short while agents write, else until something comes due."""
-        beat = max(0.0, self._next_beat - time.monotonic())
         due = planning.next_due()
         longest = settings.POLL_S if self._watched else settings.TICK_S
-        return max(0.01, min(longest, beat, due if due is not None else longest))
+        return max(0.01, min(longest, due if due is not None else longest))
 
     def _round(self, *, once: bool) -> float | None:
         """Tick, and return for how long to sleep then; None when this was the last round.
 
         While the database is away claim nothing, let the agents work, and try again.
         """
-        close_old_connections()
-        if connection.vendor == "sqlite" and not connection.in_atomic_block:
-            # The web keeps its connections open; here an open one would hide that the file has gone.
-            connection.close()
+        reconnect()
         try:
             if self.tick():
                 return 0.0
@@ -230,6 +257,7 @@ class Dispatcher:
             self._await_second_call()
         if self._stop_agents:
             self._end_agents()
+        self._heartbeat.stop()  # it would enter us again
         log.info("scheduler_stopped", owner=self._owner, agents_left=len(self._watched))
         with contextlib.suppress(*DATABASE_AWAY):
             schedulers.leave(self._scheduler)
@@ -238,6 +266,8 @@ class Dispatcher:
 
     def _await_second_call(self) -> None:
         log.info("scheduler_draining", owner=self._owner, agents_left=len(self._watched))
+        with contextlib.suppress(*DATABASE_AWAY):
+            self._heartbeat.beat()  # for everybody to see
         until = time.monotonic() + SECOND_CALL_S
         while not self._stop_agents and time.monotonic() < until:
             time.sleep(0.05)
@@ -248,8 +278,9 @@ class Dispatcher:
             watched.directory.send("interrupt", {"reason": "scheduler stopped"})
         deadline = time.monotonic() + 2 * settings.STOP_GRACE_S
         while self._watched and time.monotonic() < deadline:
-            for watched in list(self._watched.values()):
-                self._look_after(watched)
+            with contextlib.suppress(*DATABASE_AWAY):
+                for watched in list(self._watched.values()):
+                    self._look_after(watched)
             threading.Event().wait(settings.POLL_S)
         for watched in self._watched.values():
             processes.end_processes(processes.tagged(watched.directory.tag), settings.STOP_GRACE_S)

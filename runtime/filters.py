@@ -3,7 +3,8 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters  # type: ignore[import-untyped]
 
-from api.filters import AnyOfFilter, FilterSet, IdFilter
+from api.filters import AnyOfFilter, FilterSet, FlagFilter, IdFilter
+from llm.models import Breaker
 from orchestration import filters as orchestration
 from orchestration.models import Task
 from runtime.models import TaskRun
@@ -29,4 +30,13 @@ class RunFilter(FilterSet):
 
     class Meta:
         model = TaskRun
+        fields: list[str] = []
+
+
+class BreakerFilter(FilterSet):
+    provider = filters.CharFilter()
+    is_closed = FlagFilter(field_name="reset_at", lookup_expr="isnull")
+
+    class Meta:
+        model = Breaker
         fields: list[str] = []

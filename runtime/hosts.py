@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import socket
+import time
 from functools import cache
 from pathlib import Path
+
+# The monotonic clock of Linux stands still while the machine sleeps; elsewhere there is only that one.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 @cache
@@ -17,3 +21,8 @@ def host_id() -> str:
         except OSError:
             continue
     return socket.gethostname()[:64]
+
+
+def uptime_s() -> float:
+    """Return the seconds since this machine was started, its sleep included: no step of its clock shows in it."""
+    return time.clock_gettime(_CLOCK)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import F, Q
 
 from events import services as events
 from events import trace
@@ -72,8 +72,9 @@ def _merge(run: TaskRun, *, actor: str) -> None:
 @events.unit_of_work()
 def _done(run: TaskRun, landed: merge.Landed, *, actor: str) -> None:
     _leave_review(run, TaskStatus.DONE, reason="merged", actor=actor)
-    TaskRun.objects.filter(pk=run.pk).update(merge_commit=landed.commit)
-    run.merge_commit = landed.commit
+    # No lease fences what has ended: the task's own move, just made, does.
+    TaskRun.objects.filter(pk=run.pk).update(merge_commit=landed.commit, version=F("version") + 1)
+    run.refresh_from_db(fields=["merge_commit", "version"])
     if landed.note:
         inbox.ask(
             ItemType.ALERT,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
-from runtime.models import TaskRun
+from runtime.models import Duty, TaskRun
 
 
 def now() -> datetime:
@@ -27,8 +27,22 @@ def until(start: datetime) -> datetime:
 
 
 def renew(owner: str) -> None:
-    """Extend the lease on everything the scheduler runs, in one UPDATE."""
-    TaskRun.objects.owned(owner).update(lease_until=until(now()))
+    """Extend the lease on everything the scheduler runs, in one UPDATE, and on the duty it is at.
+
+    The rows are locked in the order of their ids, so that no two ever wait for each other; and what somebody writes to
+    at this moment is left to the next renewal: one transaction that hangs must not cost the leases of all the others.
+    """
+    mine = TaskRun.objects.owned(owner).order_by("pk").select_for_update(skip_locked=True, no_key=True)
+    with transaction.atomic():
+        TaskRun.objects.filter(pk__in=mine.values("pk")).update(lease_until=until(now()))
+        Duty.objects.filter(owner=owner).update(until=until(now()))
+
+
+def release(owner: str) -> None:
+    """End the leases of a scheduler that leaves: what it ran is anybody's at once."""
+    mine = TaskRun.objects.owned(owner).order_by("pk").select_for_update(no_key=True)
+    with transaction.atomic():
+        TaskRun.objects.filter(pk__in=mine.values("pk")).update(lease_until=now())
 
 
 def take_over(run: TaskRun, *, owner: str) -> bool:

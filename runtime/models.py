@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from orchestration.models import Agent, Task
 from runtime.states import ACTIVE, LogKind, RunStatus
+from runtime.stuck.findings import Kind
 
 _ACTIVE = Q(status__in=sorted(ACTIVE))
 
@@ -19,13 +20,17 @@ class RunQuerySet(models.QuerySet["TaskRun"]):
         """Return runs that have not ended."""
         return self.filter(_ACTIVE)
 
+    def at_work(self) -> RunQuerySet:
+        """Return runs that have a process."""
+        return self.filter(status=RunStatus.RUNNING).order_by("id")
+
     def unowned(self) -> RunQuerySet:
         """Return queued runs that wait for any scheduler: resumed, due again, or never started."""
         return self.filter(status=RunStatus.QUEUED, owner="").order_by("id")
 
     def holding_slots(self) -> RunQuerySet:
         """Return runs that count against the caps: running, or claimed and about to."""
-        return self.filter(Q(status=RunStatus.RUNNING) | (Q(status=RunStatus.QUEUED) & ~Q(owner="")))
+        return self.filter(owner__gt="")
 
     def owned(self, owner: str) -> RunQuerySet:
         """Return the runs a scheduler is responsible for."""
@@ -76,6 +81,11 @@ class TaskRun(models.Model):
     summary = models.TextField(blank=True)
     error_code = models.CharField(max_length=40, blank=True)
     error_message = models.TextField(blank=True)
+    credential = models.CharField(max_length=64, blank=True, default="", db_default="")
+    """The mark of the credential it was last started with, see `llm.credentials`: whose breaker its end is about.
+
+    The default is the database's, too: a scheduler of an earlier version adds attempts without it.
+    """
     token_in = models.BigIntegerField(default=0)
     token_out = models.BigIntegerField(default=0)
     token_cache_read = models.BigIntegerField(default=0)
@@ -83,7 +93,12 @@ class TaskRun(models.Model):
     cost_usd = models.DecimalField(max_digits=14, decimal_places=6, default=Decimal(0))
     turns = models.PositiveIntegerField(default=0)
     cost_cap_usd = models.DecimalField(max_digits=14, decimal_places=6, null=True, blank=True)
-    """What this start may cost: reserved from the project's budget while the run holds a slot."""
+    """What this start may cost: reserved from the day's budgets while the run holds a slot. So are the other caps."""
+    turn_cap = models.PositiveIntegerField(null=True, blank=True)
+    token_cap = models.BigIntegerField(null=True, blank=True)
+    time_cap_s = models.FloatField(null=True, blank=True)
+    worked_s = models.FloatField(default=0, db_default=0)
+    """How long its agent worked, over all starts; waiting for a person is no work."""
     version = models.PositiveIntegerField(default=1)
 
     objects = RunQuerySet.as_manager()
@@ -93,8 +108,10 @@ class TaskRun(models.Model):
         indexes = [
             # Which runs wait for any scheduler?
             models.Index(fields=["id"], condition=Q(status=RunStatus.QUEUED, owner=""), name="run_unowned"),
-            # Which runs are mine, and which leases have expired?
-            models.Index(fields=["owner", "lease_until"], condition=_ACTIVE, name="run_lease"),
+            # Which runs are at work?
+            models.Index(fields=["id"], condition=Q(status=RunStatus.RUNNING), name="run_at_work"),
+            # Which runs are mine, and which leases have expired? With > since SQLite finds the index by it, but not by <>.
+            models.Index(fields=["owner", "lease_until"], condition=Q(owner__gt=""), name="run_held"),
             # Which retry is due next?
             models.Index(fields=["next_retry_at"], condition=Q(status=RunStatus.RETRY_SCHEDULED), name="run_retry_due"),
             # What did this session cost so far?
@@ -106,6 +123,9 @@ class TaskRun(models.Model):
             models.CheckConstraint(condition=Q(attempt__gte=1), name="run_attempt_positive"),
             models.CheckConstraint(condition=~Q(idempotency_key=""), name="run_idempotency_key_not_empty"),
             models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status_known"),
+            models.CheckConstraint(
+                condition=Q(owner="") | Q(status__in=[RunStatus.QUEUED, RunStatus.RUNNING]), name="run_owner_while_held"
+            ),
             models.CheckConstraint(
                 condition=Q(status=RunStatus.RETRY_SCHEDULED, next_retry_at__isnull=False)
                 | (~Q(status=RunStatus.RETRY_SCHEDULED) & Q(next_retry_at__isnull=True)),
@@ -143,6 +163,44 @@ class RunLog(models.Model):
         return f"{self.run_id}:{self.seq}"
 
 
+class StuckFinding(models.Model):
+    """A way in which a run gets nowhere, and how far that has gone: told to the agent, asked of a person, left alone."""
+
+    run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="findings", db_index=False)
+    kind = models.CharField(max_length=20, choices=[(kind.value, kind.value) for kind in Kind])
+    epoch = models.PositiveIntegerField()
+    """The start of the run it was found in. A later start begins with a clean slate."""
+    seq = models.PositiveIntegerField()
+    """Only what the log says after this line counts as new evidence."""
+    message = models.TextField()
+    evidence = models.JSONField(default=dict)
+    found_at = models.DateTimeField()
+    nudged_at = models.DateTimeField(null=True, blank=True)
+    """When the agent was nudged; empty while the scheduler on its host has yet to do it."""
+    item_id = models.BigIntegerField(null=True, blank=True)
+    """The item that asks a person, until the answer is carried out."""
+    muted_until = models.DateTimeField(null=True, blank=True)
+    """Until when a person does not want to be asked about it again."""
+
+    class Meta:
+        ordering = ["run_id", "kind"]
+        indexes = [
+            # Which nudges are to be passed on, and which items may have been answered?
+            models.Index(
+                fields=["run"],
+                condition=Q(nudged_at__isnull=True) | Q(item_id__isnull=False),
+                name="stuck_finding_pending",
+            ),
+        ]
+        constraints = [
+            # Also the index that answers: what was found about this run?
+            models.UniqueConstraint(fields=["run", "kind"], name="stuck_finding_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}: {self.kind}"
+
+
 class Slot(models.Model):
     """How many runs a key holds and may hold. Lowering a cap below `running` is legal: nothing new starts."""
 
@@ -156,6 +214,33 @@ class Slot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} {self.running}/{self.cap}"
+
+
+class DayUse(models.Model):
+    """What runs used on a day (UTC), under each key that slots have: what daily limits are held against."""
+
+    key = models.CharField(max_length=60)
+    day = models.DateField()
+    runs = models.PositiveIntegerField(default=0)
+    """Starts of runs."""
+    turns = models.PositiveBigIntegerField(default=0)
+    tokens = models.PositiveBigIntegerField(default=0)
+    worked_s = models.FloatField(default=0)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, default=Decimal(0))
+
+    class Meta:
+        ordering = ["-day", "key"]
+        # Also the index that answers: what has everybody used today?
+        constraints = [models.UniqueConstraint(fields=["day", "key"], name="day_use_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.day}"
+
+    def amounts(self) -> dict[str, Decimal]:
+        """Return what was used, by unit."""
+        minutes = Decimal(str(self.worked_s)) / 60
+        counted = {"runs": self.runs, "turns": self.turns, "tokens": self.tokens}
+        return {unit: Decimal(count) for unit, count in counted.items()} | {"minutes": minutes, "usd": self.cost_usd}
 
 
 class SchedulerInstance(models.Model):
@@ -175,3 +260,21 @@ class SchedulerInstance(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Duty(models.Model):
+    """Who does what one scheduler at a time is to do, see `runtime.duties`, and when it is due again."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    owner = models.CharField(max_length=64, blank=True)
+    """Empty while nobody is at it."""
+    until = models.DateTimeField()
+    """The end of the owner's lease: after that it is anybody's."""
+    due_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "duties"
+
+    def __str__(self) -> str:
+        return self.name

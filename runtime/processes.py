@@ -93,6 +93,24 @@ def tagged(tag: str) -> list[int]:
     return [process.pid for process in psutil.process_iter() if process.pid != os.getpid() and _has_tag(process, tag)]
 
 
+def send_signal(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to processes and wait for nothing. Those that are gone are no error."""
+    for pid in pids:
+        if (process := _find(pid)) is not None:
+            with suppress(psutil.Error):  # it is gone, or belongs to somebody else
+                process.send_signal(number)
+
+
+def tagged_below(root: Path) -> dict[str, list[int]]:
+    """Return every living process that carries a tag below a folder, by tag, this one aside."""
+    found: dict[str, list[int]] = {}
+    for process in psutil.process_iter():
+        tag = _tag(process)
+        if tag.startswith(f"{root}/") and process.pid != os.getpid() and _lives(process):
+            found.setdefault(tag, []).append(process.pid)
+    return found
+
+
 def end_processes(pids: Iterable[int], grace_s: float) -> None:
     """Ask processes to end, and end those that have not after `grace_s` seconds. Those that are gone are no error."""
     alive = [process for pid in pids if (process := _find(pid)) is not None]
@@ -139,10 +157,14 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _has_tag(process: psutil.Process, tag: str) -> bool:
+    return _tag(process) == tag and _lives(process)
+
+
+def _tag(process: psutil.Process) -> str:
     try:
-        return process.environ().get(TAG) == tag and _lives(process)
+        return process.environ().get(TAG, "")
     except (psutil.Error, OSError):  # gone, or somebody else's
-        return False
+        return ""
 
 
 def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:

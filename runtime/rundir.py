@@ -18,13 +18,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from security.redaction import redact
 
 Outcome = Literal["finished", "blocked", "unreported", "interrupted", "parked", "cancelled", "failed"]
+
+
+FORMAT = 1
+"""Of what stands in a run directory. Raised when an older scheduler could not make sense of it, not for a new field."""
 
 
 class RunDirectoryExists(Exception):
@@ -66,6 +72,11 @@ class RunRequest:
     ask_wait_s: float
     """How long a question waits in place for its answer before the run is parked."""
     max_check_rounds: int
+    max_tokens: int = 0
+    """Of this process, those in, out and written to the cache; 0: no cap."""
+    time_cap_s: float = 0.0
+    """What task and day leave; unlike `timeout_s` it is not tried again. 0: no cap."""
+    format: int = FORMAT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +102,13 @@ class Usage:
     request_count: int = 0
     models: dict[str, dict[str, float]] = field(default_factory=dict)
     """The same per model name: token_in, token_out, token_cache_read, token_cache_write, cost_usd."""
+    worked_s: float = 0.0
+    """How long the process worked; waiting for a person is no work."""
+
+    @property
+    def tokens(self) -> int:
+        """The tokens that caps count: not those read from the cache, which each turn reads again."""
+        return self.token_in + self.token_out + self.token_cache_write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +130,9 @@ class ExitRecord:
         """Return the record of a run that an error of ours has ended."""
         message = redact(f"{type(error).__name__}: {error}")
         return cls(outcome="failed", code="protocol", message=message, session_id=session_id)
+
+
+Record = TypeVar("Record", RunRequest, StartRecord, ExitRecord, Usage)
 
 
 @dataclass(frozen=True)
@@ -145,11 +166,26 @@ class RunDirectory:
     def request(self) -> RunRequest:
         """Return what to do. Raises OSError, ValueError or TypeError when there is nothing usable.
 
-        Fields that this version does not know are left out: a scheduler goes on while the code below it is upgraded.
+        Here and below, fields that this version does not know are left out: schedulers and runners of two versions work
+        side by side while the code is upgraded.
         """
-        found = json.loads((self.path / "request.json").read_bytes())
-        known = {field.name for field in fields(RunRequest)}
-        return RunRequest(**{name: value for name, value in found.items() if name in known})
+        return _record(RunRequest, json.loads((self.path / "request.json").read_bytes()))
+
+    def format(self) -> int:
+        """Return which FORMAT the directory has; 0 when that cannot be told, as of a start that was never made."""
+        try:
+            found = json.loads((self.path / "request.json").read_bytes())
+            return int(found.get("format", 1))
+        except (OSError, ValueError, TypeError, AttributeError):
+            return 0
+
+    def seal(self) -> None:
+        """Keep a start that was not made by now from being made after all. Raises OSError.
+
+        Whoever still means to make it finds its directory taken, or its runner finds that it is to end at once.
+        """
+        (self.path / "control").mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.send("cancel", {"reason": "superseded"})
 
     def write_start(self, record: StartRecord) -> None:
         self._write("start.json", asdict(record))
@@ -157,7 +193,7 @@ class RunDirectory:
     def start(self) -> StartRecord | None:
         """Return who owns the run, or None while nobody has started."""
         found = self._read("start.json")
-        return StartRecord(**found) if found else None
+        return _record(StartRecord, found) if found else None
 
     def write_exit(self, record: ExitRecord) -> None:
         self._write("exit.json", asdict(record))
@@ -167,11 +203,26 @@ class RunDirectory:
         found = self._read("exit.json")
         if not found:
             return None
-        return ExitRecord(**{**found, "usage": Usage(**found["usage"])})
+        return replace(_record(ExitRecord, found), usage=_record(Usage, found["usage"]))
+
+    def usage(self) -> Usage:
+        """Return what the journal says was used, of a runner that left no exit record."""
+        said: dict[str, Any] = {}
+        times = []
+        for line, _ in self.lines():
+            times.append(line["at"])
+            said = line["body"] if line["body"].get("type") == "usage" else said
+        worked = datetime.fromisoformat(times[-1]) - datetime.fromisoformat(times[0]) if times else timedelta()
+        return replace(_record(Usage, said), worked_s=worked.total_seconds())
 
     def send(self, name: str, body: dict[str, Any]) -> None:
         """Leave a control message for the runner: `interrupt`, `cancel`, or `answer-<ask id>`."""
         self._write(f"control/{name}.json", body)
+
+    def add_message(self, name: str, body: dict[str, Any]) -> None:
+        """Leave the next of several control messages: `nudge-1`, `nudge-2`, … Raises FileNotFoundError."""
+        numbered = (f"{name}-{number}" for number in count(1))
+        self.send(next(free for free in numbered if not (self.path / f"control/{free}.json").exists()), body)
 
     def received(self, name: str) -> dict[str, Any] | None:
         """Return a control message, or None while there is none."""
@@ -206,6 +257,11 @@ class RunDirectory:
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(target)
+
+
+def _record(kind: type[Record], found: dict[str, Any]) -> Record:
+    known = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in found.items() if name in known})
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

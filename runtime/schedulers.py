@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
 
 from runtime import leases
 from runtime.hosts import host_id
-from runtime.models import SchedulerInstance, TaskRun
+from runtime.models import SchedulerInstance
 from runtime.processes import boot_id, start_ticks
 
 
@@ -34,28 +34,35 @@ def register() -> SchedulerInstance:
     )
 
 
-def beat(scheduler: SchedulerInstance, *, is_draining: bool) -> None:
-    """Say that this scheduler lives, and extend its leases."""
+def beat(scheduler: SchedulerInstance, *, is_draining: bool) -> datetime:
+    """Say that this scheduler lives, and extend its leases. Returns the database's time."""
+    now = leases.now()
+    shown = {"heartbeat_at": now, "is_draining": is_draining}
     SchedulerInstance.objects.update_or_create(
         pk=scheduler.pk,
-        defaults={"heartbeat_at": leases.now(), "is_draining": is_draining},
+        defaults=shown,
         create_defaults={
             "host_id": scheduler.host_id,
             "boot_id": scheduler.boot_id,
             "pid": scheduler.pid,
             "pid_start_ticks": scheduler.pid_start_ticks,
             "started_at": scheduler.started_at,
-            "heartbeat_at": leases.now(),
-            "is_draining": is_draining,
+            **shown,
         },
     )
     leases.renew(scheduler.pk)
+    return now
 
 
 def leave(scheduler: SchedulerInstance) -> None:
     """Take this scheduler off the list, and old ones that never did so themselves. What it ran is anybody's at once."""
-    TaskRun.objects.owned(scheduler.pk).update(lease_until=leases.now())
+    leases.release(scheduler.pk)
     SchedulerInstance.objects.filter(pk=scheduler.pk).delete()
+    forget_long_gone()
+
+
+def forget_long_gone() -> None:
+    """Take schedulers off the list that have not shown themselves for a week."""
     SchedulerInstance.objects.filter(heartbeat_at__lt=leases.now() - timedelta(days=7)).delete()
 
 

@@ -5,6 +5,7 @@ Every transaction that changes slots takes their rows first, in key order; on SQ
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from django.conf import settings
@@ -50,14 +51,20 @@ def lock(caps_: dict[str, int]) -> dict[str, Slot]:
 
 
 def take(slots: dict[str, Slot], wanted: Iterable[str]) -> bool:
-    """Take one of each wanted slot, or none: False when one is full. The slots are locked by the caller."""
+    """Take one of each wanted slot, or none: False when one is full. What was taken of locked slots is yet to be stored."""
     chosen = [slots[key] for key in wanted]
     if any(slot.running >= slot.cap for slot in chosen):
         return False
     for slot in chosen:
         slot.running += 1
-    Slot.objects.filter(key__in=[slot.key for slot in chosen]).update(running=F("running") + 1)
     return True
+
+
+def store(taken: Counter[str]) -> None:
+    """Write how many were taken of each slot. The slots are locked by the caller."""
+    for count in sorted(set(taken.values())):
+        keys_ = [key for key in taken if taken[key] == count]
+        Slot.objects.filter(key__in=keys_).update(running=F("running") + count)
 
 
 def lock_for(run: TaskRun) -> list[str]:

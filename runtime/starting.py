@@ -13,8 +13,8 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from llm import operator_settings
+from llm.credentials import fingerprint
 from orchestration import git
-from orchestration.limits import Limits
 from runtime import briefs, workspace
 from runtime.exceptions import StaleRun, StartFailed
 from runtime.executors import local
@@ -56,6 +56,7 @@ def start(run: TaskRun) -> RunDirectory:
         boot_id=boot_id(),
         run_dir=str(directory_of(run).path),
         log_offset=0,
+        credential=fingerprint(run.agent.provider, os.environ),
     )
     environment = _environment(run)
     needs_setup = _prepare_worktree(run)
@@ -116,7 +117,7 @@ def _is_set_up(run: TaskRun) -> bool:
 
 
 def _request(run: TaskRun, *, needs_setup: bool) -> RunRequest:
-    task, agent, limits = run.task, run.agent, Limits.parse(run.task.limits)
+    task, agent = run.task, run.agent
     spent = TaskRun.objects.filter(session_id=run.session_id).aggregate(sum=Sum("cost_usd"))["sum"]
     wanted: dict[str, Any] = {
         "run_id": run.pk,
@@ -135,10 +136,12 @@ def _request(run: TaskRun, *, needs_setup: bool) -> RunRequest:
         "checks": briefs.checks(task),
         "permission_mode": agent.permission_mode,
         "allowed_tools": agent.enabled_tools,
-        "max_turns": min(agent.max_turns, limits.turns or agent.max_turns),
+        "max_turns": agent.max_turns if run.turn_cap is None else run.turn_cap,
+        "max_tokens": run.token_cap or 0,
         "max_cost_usd": float(run.cost_cap_usd or 0),
         "session_cost_usd": float(spent or 0) if run.session_id else 0.0,
-        "timeout_s": min(float(agent.timeout_s), (limits.minutes or float("inf")) * 60),
+        "timeout_s": float(agent.timeout_s),
+        "time_cap_s": run.time_cap_s or 0.0,
         "idle_timeout_s": settings.IDLE_TIMEOUT_S,
         "ask_wait_s": settings.ASK_WAIT_S,
         "max_check_rounds": settings.MAX_CHECK_ROUNDS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,9 +22,10 @@ from inbox.states import ItemType
 from orchestration import git
 from orchestration.models import Task
 from runtime import processes, workspace
+from runtime.allowances import REACHED
 from runtime.exceptions import StaleRun
 from runtime.models import RunLog, TaskRun
-from runtime.rundir import ExitRecord, RunDirectory, Usage
+from runtime.rundir import ExitRecord, RunDirectory
 from runtime.services.finishing import ask_key, finish_run
 from runtime.services.moves import record_stale, write_fenced
 from runtime.workspace import Worktree
@@ -44,6 +46,9 @@ class Watch:
     asked: set[str] = field(default_factory=set)
     """Which control messages were sent."""
     asked_at: float = 0.0
+    """When the first of them was sent."""
+    forced: int = 0
+    """How many signals have followed, since it did not listen."""
     misses: int = 0
 
     def close(self) -> None:
@@ -173,11 +178,7 @@ def gone(run: TaskRun, directory: RunDirectory) -> ExitRecord:
     processes.end_processes(processes.tagged(directory.tag), settings.STOP_GRACE_S)
     if record := directory.exit():  # its last word, said between the look for it and the look for the process
         return record
-    usage: dict[str, Any] = {}
-    for line, _ in directory.lines():
-        if line["body"].get("type") == "usage":
-            usage = {name: value for name, value in line["body"].items() if name != "type"}
-    return ExitRecord(outcome="interrupted", code="process_gone", session_id=run.session_id, usage=Usage(**usage))
+    return ExitRecord(outcome="interrupted", code="process_gone", session_id=run.session_id, usage=directory.usage())
 
 
 def give_up(run: TaskRun, directory: RunDirectory, error: Exception) -> None:
@@ -197,7 +198,7 @@ def conclude(watched: Watch, record: ExitRecord) -> None:
         while follow(watched):
             pass
         head = ""
-        if record.outcome in {"finished", "unreported"}:
+        if record.outcome in {"finished", "unreported"} or record.code in REACHED:
             record, head = _kept(run, record)
         finish_run(run, record, head_commit=head)
         log.info(
@@ -231,16 +232,32 @@ def _worktree(run: TaskRun) -> Worktree:
 
 
 def pass_on_intents(watched: Watch, task: Task) -> None:
-    """Ask the runner to stop when a person wants the task cancelled or paused; end it if it does not listen."""
+    """Ask the runner to stop when a person wants the task cancelled or paused; end it if it does not listen.
+
+    Asked by a message, then by SIGTERM, then killed. Between two of these a grace passes, not waited for here.
+    """
     name = "cancel" if task.cancel_requested_at else "interrupt" if task.is_held else ""
     if not name:
         return
     if name not in watched.asked:
         watched.directory.send(name, {"reason": name})
         watched.asked.add(name)
-        watched.asked_at = time.monotonic()
-    elif name == "cancel" and time.monotonic() - watched.asked_at > 2 * settings.STOP_GRACE_S:
-        run = watched.run
-        with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
-            log.warning("run_does_not_stop")
-        processes.end_processes(processes.tagged(watched.directory.tag), settings.STOP_GRACE_S)
+        if not watched.asked_at:
+            watched.asked_at = time.monotonic()
+        return
+    for step, (signal_, graces) in enumerate(_FORCE):
+        is_due = time.monotonic() - watched.asked_at > graces * settings.STOP_GRACE_S
+        if is_due and watched.forced == step:
+            _force(watched, signal_)
+            watched.forced += 1
+
+
+# A tool that runs may come to its end first: the message has two graces' time.
+_FORCE = ((signal.SIGTERM, 2), (signal.SIGKILL, 3))
+
+
+def _force(watched: Watch, signal_: signal.Signals) -> None:
+    run = watched.run
+    with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
+        log.warning("run_does_not_stop", signal=signal_.name)
+    processes.send_signal(processes.tagged(watched.directory.tag), signal_)

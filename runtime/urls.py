@@ -3,6 +3,7 @@ from __future__ import annotations
 from rest_framework.routers import SimpleRouter
 
 from runtime.views.agents import AgentViewSet
+from runtime.views.breakers import BreakerViewSet
 from runtime.views.comments import CommentViewSet
 from runtime.views.projects import ProjectViewSet
 from runtime.views.runs import RunViewSet
@@ -13,6 +14,7 @@ router.register("projects", ProjectViewSet, basename="project")
 router.register("agents", AgentViewSet, basename="agent")
 router.register("tasks", TaskViewSet, basename="task")
 router.register("runs", RunViewSet, basename="run")
+router.register("breakers", BreakerViewSet, basename="breaker")
 router.register("comments", CommentViewSet, basename="comment")
 
 urlpatterns = router.urls

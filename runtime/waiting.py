@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from orchestration.models import Task
+from llm.models import Breaker
+from llm.states import BreakerState
+from orchestration.models import Agent, Task
 from orchestration.scheduler import plan
 from orchestration.states import Reason, TaskStatus
-from runtime import clients, planning
+from runtime import breakers, clients, leases, planning
+from runtime.allowances import Day, spent, task_left
 from runtime.models import TaskRun
 from runtime.services.commands import active_run
 from runtime.states import RunStatus
@@ -35,8 +39,9 @@ def explain(task: Task) -> Wait:
         return Wait(status=task.status, reason=None, detail=_state(task, run))
     if task.project.is_archived:
         return Wait(status=task.status, reason=Reason.PROJECT_PAUSED, detail="Its project is archived.")
-    reason = _reason(task, run)
-    until = _until(reason, task, run)
+    limits = breakers.keeping_back(breakers.as_far_as_known(), leases.now())
+    reason = _reason(task, run, limits)
+    until = _until(reason, task, run, limits)
     detail = _detail(reason, task, run, until)
     return Wait(status=task.status, reason=reason, detail=detail, waits_until=until)
 
@@ -47,20 +52,28 @@ def _waits_for_start(task: Task, run: TaskRun | None) -> bool:
     return run.status == RunStatus.RETRY_SCHEDULED or (run.status == RunStatus.QUEUED and run.owner == "")
 
 
-def _reason(task: Task, run: TaskRun | None) -> Reason | None:
+def _reason(task: Task, run: TaskRun | None, limits: Mapping[str, Breaker]) -> Reason | None:
     candidate = planning.candidate_of(task)
     if run is not None:
         # A run that has been begun goes on whenever it can; `not_before` is about the beginning.
         candidate = replace(candidate, not_before=None)
-    return plan([candidate], planning.room([task.project], missing=clients.missing_in(task.project))).waiting.get(
-        task.pk
-    )
+    room = planning.room([task.project], missing=clients.missing_in(task.project), limits=limits)
+    return plan([candidate], room).waiting.get(task.pk)
 
 
-def _until(reason: Reason | None, task: Task, run: TaskRun | None) -> datetime | None:
+def _until(reason: Reason | None, task: Task, run: TaskRun | None, limits: Mapping[str, Breaker]) -> datetime | None:
+    if reason == Reason.USAGE_LIMIT:
+        return _reset_at(run.agent if run else task.assignee, limits)
     if reason == Reason.NOT_BEFORE:
         return task.not_before
     return run.next_retry_at if reason == Reason.RETRY_AT and run else None
+
+
+def _reset_at(agent: Agent | None, limits: Mapping[str, Breaker]) -> datetime | None:
+    """Return when the first limit that keeps the agent, or any that could take the task, is reset; None: one run tries."""
+    met = [limits[agent.provider]] if agent and agent.provider in limits else list(limits.values())
+    resets = [breaker.reset_at for breaker in met if breaker.state == BreakerState.OPEN and breaker.reset_at]
+    return min(resets, default=None)
 
 
 def _state(task: Task, run: TaskRun | None) -> str:
@@ -87,10 +100,13 @@ def _detail(reason: Reason | None, task: Task, run: TaskRun | None, until: datet
         return "Nothing keeps it; it starts as soon as a scheduler comes round to it."
     if reason == Reason.DEPENDENCY:
         return _dependencies(task)
+    if reason == Reason.BUDGET:
+        return _spent(task, run)
     agent = run.agent if run else task.assignee
     who = agent.name if agent else "every agent that could take it"
     time = f"{until:%Y-%m-%d %H:%M:%S} UTC" if until else ""
-    return _DETAILS[reason].format(who=who, Who=who[0].upper() + who[1:], time=time)
+    when = f"it is tried again at {time}" if time else "one run tries now whether it has passed"
+    return _DETAILS[reason].format(who=who, Who=who[0].upper() + who[1:], time=time, when=when)
 
 
 def _dependencies(task: Task) -> str:
@@ -100,6 +116,19 @@ def _dependencies(task: Task) -> str:
     return f"It waits for {names} to be done."
 
 
+def _spent(task: Task, run: TaskRun | None) -> str:
+    """Say which limit leaves nothing; the nearest first."""
+    day = Day()
+    if unit := spent(task_left(task)):
+        return f"Its own limit of {unit} is used up. Raise it to let it go on."
+    if (unit := spent(day.left_in_all())) or (unit := spent(day.left(task.project))):
+        whose = "all projects" if spent(day.left_in_all()) else "its project"
+        return f"The day's limit of {unit} of {whose} is used up or reserved. It goes on tomorrow (UTC), or with a higher limit."
+    agent = run.agent if run else task.assignee
+    who = agent.name if agent else "every agent that could take it"
+    return f"The day's limit of {who} is used up or reserved. It goes on tomorrow (UTC), or with a higher limit."
+
+
 _DETAILS: dict[Reason, str] = {
     Reason.HELD: "It is paused; resume it to let it go.",
     Reason.NOT_BEFORE: "It is not to start before {time}.",
@@ -107,8 +136,7 @@ _DETAILS: dict[Reason, str] = {
     Reason.AGENT_BUSY: "{Who} is busy.",
     Reason.AGENT_PAUSED: "{Who} is paused or archived.",
     Reason.PROJECT_PAUSED: "Its project is paused.",
-    Reason.BUDGET: "The day's budget of its project is used up or reserved.",
-    Reason.USAGE_LIMIT: "The provider's usage limit is reached.",
+    Reason.USAGE_LIMIT: "The usage limit of its provider is reached; {when}.",
     Reason.REVIEW_FULL: "As many tasks as allowed wait for a review in its project; review one.",
     Reason.RETRY_AT: "The last attempt failed; the next one starts at {time}.",
     Reason.NO_AGENT: "Its project has no agent.",

@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 
 from events.models import Event
 from inbox.models import InboxItem
+from llm.models import Breaker
 from orchestration.models import Agent, Comment, Document, Project, Task, TaskDependency
 from orchestration.tests.clients import ROOT
 from runtime.models import TaskRun
@@ -84,6 +85,7 @@ def make_more(world: World, user: User) -> None:
     Event.objects.bulk_create(
         Event(at=now, type="task.created", project_id=projects[n].pk, actor="user:ada", trace_id="t") for n in numbers
     )
+    Breaker.objects.bulk_create(Breaker(provider="noop", fingerprint=f"{n}") for n in numbers)
     ApiToken.objects.bulk_create(ApiToken(user=user, name=f"ci {n % 5}", digest=f"{n}") for n in numbers)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,11 @@ input = { question = "Which colour?", options = ["red", "blue"] }
 OVERLOADED = """
 [[step]]
 fault = "overloaded_error"
+"""
+TOO_LONG = """
+[[step]]
+fault = "invalid_request_error"
+message = "prompt is too long: 250000 tokens > 200000 maximum"
 """
 
 
@@ -216,6 +221,46 @@ def test_a_killed_run_goes_on_in_its_session(tmp_path: Path, transactional_db: N
     assert sum(day.token_in for day in UsageDaily.objects.all()) == 3000
 
 
+SILENT_ONCE = """
+[[step]]
+fault = "silence"
+"""
+
+
+def results_written_down(it: Job) -> int:
+    return sum(path.read_text().count('"type":"tool_result"') for path in it.sessions.rglob("*.jsonl"))
+
+
+def kill_client(it: Job, run: TaskRun) -> None:
+    for client in it.site.processes("claude"):
+        client.kill()
+
+
+def kill_runner(it: Job, run: TaskRun) -> None:
+    kill(run)
+
+
+@pytest.mark.parametrize(("strike", "last"), [(kill_client, (2, 1)), (kill_runner, (1, 2))])
+def test_what_was_done_before_a_death_is_not_done_again(
+    tmp_path: Path, transactional_db: None, strike: Callable[[Job, TaskRun], None], last: tuple[int, int]
+) -> None:
+    words = [bash(f"echo {word} >> a.txt") for word in ("one", "two", "three")]
+    script = words[0] + words[1] + SILENT_ONCE + words[2] + FINISH
+    with job(tmp_path, script) as it:
+        # Two tools have run, and what comes next is not known yet.
+        it.site.until(lambda: len(it.standin.requests) == 3, "the results of two calls are handed in")
+        # What the client has not written down when it dies, it does not know afterwards.
+        it.site.until(lambda: results_written_down(it) == 2, "the session holds both results")
+        before = it.site.until(TaskRun.objects.exclude(session_id="").first, "the session is known")
+        strike(it, before)
+        *_, after = it.reviewed(attempts=last[0])
+        resumed = json.dumps(it.standin.requests[3].body["messages"])
+    assert (after.attempt, after.epoch) == last
+    assert (after.session_id, after.workspace) == (before.session_id, before.workspace)
+    assert git(it.repo, "show", f"{after.head_commit}:a.txt").split() == ["one", "two", "three"]
+    assert [resumed.count(f"echo {word} >> a.txt") for word in ("one", "two", "three")] == [1, 1, 0]
+
+
 def begun() -> TaskRun | None:
     run = TaskRun.objects.exclude(session_id="").first()
     return run if run and Path(run.workspace, "begun").exists() else None
@@ -250,3 +295,13 @@ def test_a_lost_session_is_begun_anew_in_the_same_worktree(tmp_path: Path, trans
     assert third.workspace == first.workspace
     assert "Write the file" in told
     assert "Please look again." in told
+
+
+def test_session_that_has_grown_too_long_is_left_for_a_new_one_in_the_same_worktree(tmp_path: Path) -> None:
+    with job(tmp_path, TOO_LONG + write("Done.") + FINISH) as it:
+        first, second = it.reviewed(2)
+        assert it.landed() == "Done."
+    assert first.error_code == "context_overflow"
+    assert "" not in {first.session_id, second.session_id}
+    assert first.session_id != second.session_id
+    assert first.workspace == second.workspace

@@ -38,8 +38,10 @@ MISSING = 10**9
 # What carries on whatever is asked: who came when, and what was refused.
 KEPT_ASIDE = {Event, IdempotentCommand}
 
-ROWS = [e for e in endpoints().values() if e.path.startswith(API) and "{pk}" in e.path and e.noun != "tokens"]
-LISTS = [e for e in endpoints().values() if e.action == "list" and e.noun != "tokens"]
+# What belongs to a person, or to the installation, and says nothing of any project.
+NO_PROJECTS = {"tokens", "breakers"}
+ROWS = [e for e in endpoints().values() if e.path.startswith(API) and "{pk}" in e.path and e.noun not in NO_PROJECTS]
+LISTS = [e for e in endpoints().values() if e.action == "list" and e.noun not in NO_PROJECTS]
 CHANGES = ["POST", "PUT", "PATCH", "DELETE"]
 
 

@@ -9,6 +9,7 @@ from events.models import Event
 from inbox.models import InboxItem
 from inbox.services import ask
 from inbox.states import ItemType
+from llm.models import Breaker
 from orchestration.models import Agent, Comment, Document, Project, Task, TaskDependency
 from orchestration.services.comments import create_comment
 from orchestration.services.documents import create_document
@@ -34,6 +35,8 @@ class World:
     comment: Comment
     run: TaskRun
     item: InboxItem
+    breaker: Breaker
+    """Of a credential that nobody uses."""
     event: Event
 
     @property
@@ -48,6 +51,7 @@ class World:
             "comments": self.comment.pk,
             "runs": self.run.pk,
             "inbox": self.item.pk,
+            "breakers": self.breaker.pk,
             "events": self.event.pk,
         }
 
@@ -76,5 +80,6 @@ def make_world(folder: Path, name: str) -> World:
         comment=comment,
         run=run,
         item=item,
+        breaker=Breaker.objects.create(provider="noop", fingerprint=name),
         event=Event.objects.filter(project_id=project.pk).latest("id"),
     )

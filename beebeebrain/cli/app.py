@@ -17,7 +17,7 @@ from beebeebrain.cli.options import group
 
 # Each command, and the module of this package it is in: a module of the same name is a group of commands.
 SECTIONS: dict[str, dict[str, str]] = {
-    "Read and change": {name: name for name in ("projects", "agents", "tasks", "runs", "inbox", "events")},
+    "Read and change": {name: name for name in ("projects", "agents", "tasks", "runs", "breakers", "inbox", "events")},
     "Tell tasks": dict.fromkeys(
         ("run", "pause", "resume", "retry", "cancel", "approve", "request-changes"), "commands"
     ),

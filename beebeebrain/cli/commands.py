@@ -43,7 +43,7 @@ app = group()
 _HELP = {
     "pause": "Hold tasks that have not begun; let running ones stop at a safe point.",
     "resume": "Let paused tasks go, or continue the session of interrupted ones.",
-    "retry": "Put failed, blocked or cancelled tasks back to todo.",
+    "retry": "Put failed, blocked or cancelled tasks back to todo; begin scheduled attempts now.",
     "cancel": "Cancel tasks; agents at work on them are stopped.",
     "approve": "Approve work in review; it is merged.",
 }

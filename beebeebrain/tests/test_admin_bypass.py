@@ -84,6 +84,8 @@ def _rows_of(event: Event) -> Iterator[Row]:
     elif noun == "security":
         if found := re.match(r"(User|ApiToken) (\d+) ", payload["resource"]):
             yield {"User": "auth.user", "ApiToken": "security.apitoken"}[found[1]], int(found[2])
+    elif noun == "breaker":
+        yield "llm.breaker", payload["breaker_id"]
     elif noun == "task":
         yield "orchestration.task", event.task_id
     elif "id" in payload:
@@ -265,6 +267,7 @@ def new_rows(tmp_path: Path) -> dict[str, dict[str, Any]]:
             "max_parallel_runs": 1,
             "timeout_s": 60,
             "max_turns": 10,
+            "max_tokens": 0,
             "max_cost_usd": 1,
         },
         "orchestration.task": {

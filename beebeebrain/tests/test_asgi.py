@@ -30,5 +30,5 @@ async def test_other_addresses_lead_nowhere(viewer: Headers) -> None:
     communicator = WebsocketCommunicator(routes, "/ws/honey/", headers=viewer)
     is_accepted, _ = await communicator.connect(timeout=PATIENCE_S)
     assert not is_accepted
-    await communicator.wait(PATIENCE_S)
+    await communicator.disconnect(timeout=PATIENCE_S)
     await settle()

@@ -15,7 +15,7 @@ from beebeebrain import codes
 from beebeebrain.tests.description import PAGE, contents, described, examples, operations, resolve
 
 # What these hold depends on the row.
-FREE = {"payload", "body", "limits", "data"}
+FREE = {"payload", "body", "limits", "daily_limits", "data"}
 # What is sent to these answers with rows that are there; the others change them.
 SENT: dict[str, dict[str, Any]] = {
     "tasks_bulk": {"project": 1, "tasks": [{"title": "One"}]},

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from llm.models import Breaker
 from orchestration.models import Agent, Project, Task
 from orchestration.services.comments import create_comment
 from orchestration.services.dependencies import add_dependency
@@ -33,6 +34,7 @@ def make_world(root: Path) -> User:
     document = create_document(project, path="rules.md", title="Rules", body="Be kind.\n", tags=["rules"], actor=ACTOR)
     create_comment(document=document, body="To whom?", author=admin.username, actor=ACTOR)
     make_token(admin, name="robot")
+    Breaker.objects.create(provider="claude_code", fingerprint="5b1f0c7de2a94813")
     return admin
 
 

@@ -105,7 +105,7 @@ def test_a_closed_item_is_not_closed_again(task: Task, admin_client: Client) -> 
         (ItemType.AWAIT_USER_INPUT, ["Answer"]),
         (ItemType.TASK_COMPLETED, ["Request changes", "Approve"]),
         (ItemType.PERMISSION_REQUEST, ["Answer", "Dismiss"]),
-        (ItemType.ALERT, ["Dismiss"]),
+        (ItemType.ALERT, ["Answer", "Dismiss"]),
     ],
 )
 def test_an_item_offers_what_its_type_allows(
@@ -114,6 +114,12 @@ def test_an_item_offers_what_its_type_allows(
     item = make_item(task, item_type)
     page = admin_client.get(reverse("admin:inbox_inboxitem_change", args=[item.pk]))
     assert [action["title"] for action in page.context["actions_detail"]] == offered
+
+
+def test_an_alert_that_proposes_nothing_can_only_be_dismissed(task: Task, admin_client: Client) -> None:
+    item = ask(ItemType.ALERT, task=task, title="About it", dedupe_key="plain", actor=ACTOR)
+    page = admin_client.get(reverse("admin:inbox_inboxitem_change", args=[item.pk]))
+    assert [action["title"] for action in page.context["actions_detail"]] == ["Dismiss"]
 
 
 def test_what_an_agent_asked_is_escaped(task: Task, admin_client: Client) -> None:

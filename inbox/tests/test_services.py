@@ -106,3 +106,29 @@ def test_what_has_changed_since_it_was_read_is_not_marked(task: Task) -> None:
     with pytest.raises(VersionConflict):
         services.mark_read(item, actor=ACTOR, expected_version=item.version)
     assert not InboxItem.objects.get(pk=item.pk).is_read
+
+
+def proposing(task: Task) -> InboxItem:
+    """Return an alert that proposes answers."""
+    options = ["continue", "end"]
+    return services.ask(ItemType.ALERT, task=task, title="?", options=options, dedupe_key="q", actor="agent:1")
+
+
+def test_an_alert_that_proposes_answers_may_be_answered_or_dismissed(task: Task) -> None:
+    item = services.close_item(proposing(task), actor=ACTOR, action="answer", user_input="end")
+    assert (item.resolution, item.user_input) == (Resolution.ANSWERED, "end")
+    assert services.close_item(proposing(task), actor=ACTOR).resolution == Resolution.DISMISSED
+
+
+def test_a_plain_alert_cannot_be_answered(task: Task) -> None:
+    with pytest.raises(ActionNotOffered):
+        services.close_item(ask(task, ItemType.ALERT), actor=ACTOR, action="answer", user_input="end")
+
+
+def test_what_was_answered_is_not_closed_as_obsolete(task: Task) -> None:
+    answered = services.close_item(proposing(task), actor=ACTOR, action="answer", user_input="end")
+    assert not services.close_unanswered(answered.pk, actor=ACTOR)
+    left = proposing(task)
+    assert services.close_unanswered(left.pk, actor=ACTOR)
+    left.refresh_from_db()
+    assert left.resolution == Resolution.OBSOLETE

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from runtime.admin.agents import AgentAdmin
-from runtime.admin.capacity import SchedulerInstanceAdmin, SlotAdmin
+from runtime.admin.breakers import BreakerAdmin
+from runtime.admin.capacity import DutyAdmin, SchedulerInstanceAdmin, SlotAdmin
 from runtime.admin.events import EventAdmin
 from runtime.admin.inbox import InboxItemAdmin
 from runtime.admin.lines import RunLogAdmin
@@ -14,6 +15,8 @@ from runtime.admin.usage import UsageDailyAdmin
 
 __all__ = [
     "AgentAdmin",
+    "BreakerAdmin",
+    "DutyAdmin",
     "EventAdmin",
     "InboxItemAdmin",
     "ProjectAdmin",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from runtime.models import SchedulerInstance, Slot
+from runtime.models import Duty, SchedulerInstance, Slot
 from security.admin.base import ReadOnlyAdmin
 
 
@@ -21,3 +21,10 @@ class SchedulerInstanceAdmin(ReadOnlyAdmin[SchedulerInstance]):
     list_filter = ("is_draining",)
     search_fields = ("id", "host_id")
     ordering = ("-heartbeat_at",)
+
+
+@admin.register(Duty)
+class DutyAdmin(ReadOnlyAdmin[Duty]):
+    list_display = ("name", "owner", "until", "due_at")
+    search_fields = ("name", "owner")
+    ordering = ("name",)

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.enums import ActionVariant
@@ -16,7 +17,7 @@ from orchestration.admin.bulk import command_rows
 from runtime.admin.diff import shown_diff
 from runtime.admin.log import transcript
 from runtime.admin.progress import used, with_progress
-from runtime.models import RunLog, TaskRun
+from runtime.models import RunLog, StuckFinding, TaskRun
 from runtime.services.commands import cancel_run
 from runtime.states import ACTIVE, RunStatus
 from security.admin.base import (
@@ -142,6 +143,15 @@ class TaskRunAdmin(ReadOnlyAdmin[TaskRun]):
         return back_to(request, run)
 
 
+def _told(finding: StuckFinding) -> str:
+    """Return how far the matter has gone."""
+    if finding.item_id is not None:
+        return "a person was asked"
+    if finding.muted_until is not None:
+        return f"left alone until {timezone.localtime(finding.muted_until):%H:%M:%S}"
+    return "the agent was nudged" if finding.nudged_at else "the agent is about to be nudged"
+
+
 def _shown(run: TaskRun, *, before: str) -> dict[str, Any]:
     """Return what the templates of the page show beside the fields."""
     number = int(before) if before.isascii() and before.isdecimal() and len(before) < 10 else None
@@ -157,6 +167,7 @@ def _shown(run: TaskRun, *, before: str) -> dict[str, Any]:
         "run_cached": f"{run.token_cache_read:,} read, {run.token_cache_write:,} written",
         "run_cap": usd(run.cost_cap_usd) if run.cost_cap_usd is not None else "",
         "attempts": [(run_, COLOURS[RunStatus(run_.status)]) for run_ in reversed(attempts)],
+        "findings": [(found, _told(found)) for found in run.findings.order_by("found_at")],
         "log": transcript(run, before=number),
         "lines_url": changelist_url(RunLog, run__id__exact=run.pk),
         "events_url": changelist_url(Event, run_id=run.pk),

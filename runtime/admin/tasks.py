@@ -82,7 +82,7 @@ class TaskAdmin(orchestration.TaskAdmin):
 
     @admin.action(description="Retry", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        command_rows(request, queryset, commands.retry_task, "put back to todo")
+        command_rows(request, queryset, commands.retry_task, "to be tried again")
 
     @admin.action(description="Cancel", permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -114,7 +114,7 @@ class TaskAdmin(orchestration.TaskAdmin):
     def resume_one(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         return self._one(request, object_id, self.resume)
 
-    @detail_action("Retry", icon="replay", title="Put this task back to todo?")
+    @detail_action("Retry", icon="replay", title="Try this task again?")
     def retry_one(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         return self._one(request, object_id, self.retry)
 
@@ -168,4 +168,6 @@ def _fits(action_name: str, task: Task) -> bool:
     name = action_name.removeprefix("orchestration_task_")
     if name in {"pause_one", "resume_one"} and task.status != TaskStatus.BLOCKED:
         return task.status in _OFFERED[name] and task.is_held == (name == "resume_one")
+    if name in {"run_one", "retry_one"} and task.status == TaskStatus.RUNNING:
+        return commands.waits_for_retry(task)
     return task.status in _OFFERED[name]

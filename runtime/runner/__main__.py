@@ -44,7 +44,9 @@ def main(argv: list[str]) -> int:
     configure(trace_id=request.trace_id, run_id=request.run_id, task_id=request.task_id, agent_id=request.agent_id)
     with Journal(directory.events_path) as journal:
         state = RunState(request=request, directory=directory, journal=journal)
-        ending = _outcome(state)
+        # Asked once it is known who we are: whoever withdraws a start looks for us after having said so.
+        is_withdrawn = directory.received("cancel") is not None
+        ending = Ending(outcome="cancelled") if is_withdrawn else _outcome(state)
         _reap()
         directory.write_exit(_record(state, ending))
     log.info("runner_ended", outcome=ending.outcome, code=ending.code)
@@ -104,7 +106,7 @@ def _record(state: RunState, ending: Ending) -> ExitRecord:
         message=redact(ending.message),
         retry_after_s=ending.retry_after_s,
         session_id=state.session_id,
-        usage=Usage(**asdict(state.usage)),
+        usage=Usage(**asdict(state.usage), worked_s=round(state.worked_s, 3)),
         ended_at=datetime.now(UTC).isoformat(),
     )
 

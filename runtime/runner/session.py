@@ -19,7 +19,7 @@ from llm.contract import (
     UnknownProvider,
     Update,
 )
-from runtime.runner import commands
+from runtime.runner import commands, nudges
 from runtime.runner.policy import WorktreePolicy
 from runtime.runner.reports import Reports
 from runtime.runner.state import Ending, RunState
@@ -47,6 +47,7 @@ class Session:
         self._client: AgentClient | None = None
         self._turns: asyncio.Queue[TurnEnded] = asyncio.Queue()
         self._listener: asyncio.Task[None] | None = None
+        self._nudges: asyncio.Task[None] | None = None
 
     async def run(self) -> Ending:
         """Do the whole run and return how it ended."""
@@ -79,12 +80,14 @@ class Session:
         request = self._state.request
         if not request.setup_command:
             return None
-        result = await commands.run_command(
-            request.setup_command,
-            cwd=Path(request.workspace),
-            environment=self._environment,
-            launcher=commands.launcher(),
-        )
+        # No silence of the agent's: it has not begun. The command has a limit of its own.
+        with self._state.hold():
+            result = await commands.run_command(
+                request.setup_command,
+                cwd=Path(request.workspace),
+                environment=self._environment,
+                launcher=commands.launcher(),
+            )
         self._state.journal.system("setup", command=result.command, exit_code=result.exit_code, text=result.text)
         if result.is_ok:
             return None
@@ -125,6 +128,7 @@ class Session:
         self._client = contract.client_class(request.provider)(setup, handlers, policy)
         await self._client.start()
         self._listener = asyncio.create_task(self._listen(self._client))
+        self._nudges = asyncio.create_task(nudges.pass_on(self._state, self._client))
         return self._client
 
     async def _turn(self, client: AgentClient, prompt: str) -> TurnEnded:
@@ -177,8 +181,14 @@ class Session:
             await asyncio.sleep(POLL_S)
 
     async def _stop_client(self) -> None:
+        if self._nudges is not None:
+            self._nudges.cancel()
+            await asyncio.wait({self._nudges})
         try:
             if self._client is not None:
+                if self._state.remarks:
+                    # One that came too late for its turn has begun another, which nobody waits for.
+                    await self._client.interrupt()
                 await self._client.stop()
         except Exception:
             # How the run ended is known; whatever is left of the client is swept up with the rest.

@@ -45,6 +45,8 @@ class RunState:
     last_text: str = ""
     open_calls: set[str] = field(default_factory=set)
     """Tool calls that have no result yet."""
+    remarks: int = 0
+    """How often the agent was told something in the middle of its turn."""
     report: Ending | None = None
     """What the agent reported; it holds whatever comes after."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -59,6 +61,11 @@ class RunState:
     def is_over(self) -> bool:
         """Whether the agent has nothing more to do here: it has reported, or the run is being stopped."""
         return self.report is not None or self.ending is not None
+
+    @property
+    def worked_s(self) -> float:
+        """How long the run has worked, without the time it waited for a person."""
+        return time.monotonic() - self.started
 
     def end(self, ending: Ending) -> None:
         """Have the run stopped. The first reason is kept."""

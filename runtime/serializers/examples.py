@@ -79,7 +79,23 @@ RUN: dict[str, Any] = {
     "cost_usd": "0.412300",
     "cost_cap_usd": "2.500000",
     "turns": 31,
+    "worked_s": 498.2,
+    "turn_cap": 80,
+    "token_cap": None,
+    "time_cap_s": None,
     "version": 6,
+}
+BREAKER: dict[str, Any] = {
+    "id": 2,
+    "provider": "claude_code",
+    "fingerprint": "5b1f0c7de2a94813",
+    "state": "open",
+    "opened_at": "2026-11-24T09:14:31.123456Z",
+    "reset_at": "2026-11-24T14:00:00Z",
+    "code": "usage_limited",
+    "message": "You've hit your session limit.",
+    "trial_at": None,
+    "version": 3,
 }
 LOG_PAGE: dict[str, Any] = {
     "lines": [

@@ -51,6 +51,10 @@ class RunSerializer(serializers.ModelSerializer[TaskRun]):
             "cost_usd",
             "cost_cap_usd",
             "turns",
+            "worked_s",
+            "turn_cap",
+            "token_cap",
+            "time_cap_s",
             "version",
         ]
         read_only_fields = fields

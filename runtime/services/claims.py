@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from decimal import Decimal
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db.models import F, Q
 
 from events import services as events
 from events import trace
-from orchestration.exceptions import Conflict
-from orchestration.limits import Limits
+from llm.services import begin_trial
 from orchestration.models import Agent, Project, Task
 from orchestration.scheduler import Choice
 from orchestration.services.locks import lock_tasks
-from orchestration.services.tasks import move_task
+from orchestration.services.tasks import move_locked_task
 from orchestration.states import TaskStatus
-from runtime import leases, planning, slots
+from runtime import breakers, leases, slots
+from runtime.allowances import Amounts, Day, reservation, spent, start_caps, tasks_left
 from runtime.models import Slot, TaskRun
+from runtime.retries import POISONED
 from runtime.services.moves import record_move
 from runtime.states import RunStatus
 
@@ -40,103 +41,105 @@ def claim(choices: Iterable[Choice], *, owner: str) -> list[TaskRun]:
     tasks = lock_tasks(choice.task_id for choice in chosen)
     # Looked up again: to delete an agent takes its slot first, so who is there now stays.
     agents = _agents(chosen)
-    claimed = [
-        run
-        for choice in chosen
-        if (task := tasks.get(choice.task_id))
-        and (chosen_agent := agents.get(choice.agent_id))
-        and (run := _claim_one(task, choice.run_id, chosen_agent, locked, owner=owner))
-    ]
-    Project.objects.filter(pk__in={run.task.project_id for run in claimed}).update(last_served_at=leases.now())
-    return claimed
+    batch = _Batch(owner, locked, tasks)
+    for choice in chosen:
+        if (task := tasks.get(choice.task_id)) and (chosen_agent := agents.get(choice.agent_id)):
+            batch.add(task, chosen_agent, choice.run_id)
+    return batch.write()
 
 
 def _agents(chosen: Iterable[Choice]) -> dict[int, Agent]:
     return Agent.objects.select_related("project").in_bulk({choice.agent_id for choice in chosen})
 
 
-def _claim_one(task: Task, run_id: int | None, agent: Agent, locked: dict[str, Slot], *, owner: str) -> TaskRun | None:
-    task.project = agent.project
-    cost_cap = cost_cap_usd(task, agent)
-    if cost_cap is not None and cost_cap <= 0:
-        return None
-    wanted = slots.keys(task.project_id, agent.pk)
-    if any(locked[key].running >= locked[key].cap for key in wanted):
-        return None
-    run = _acquire(run_id, owner, cost_cap) if run_id else _create(task, agent, owner, cost_cap)
-    if run is not None:
-        slots.take(locked, wanted)
-    return run
+class _Batch:
+    """The claims of one transaction, decided one by one and written together. Slots and tasks are locked."""
+
+    def __init__(self, owner: str, locked: dict[str, Slot], tasks: Mapping[int, Task]) -> None:
+        self._owner, self._actor = owner, f"scheduler:{owner}"
+        self._locked = locked
+        self._now = leases.now()
+        self._day, self._left, self._gates = Day(), tasks_left(tasks.values()), breakers.here()
+        earlier = TaskRun.objects.filter(task__in=tasks).order_by("attempt")
+        self._last = {run.task_id: run for run in earlier}
+        self._taken: Counter[str] = Counter()
+        self._claimed: list[TaskRun] = []
+
+    def add(self, task: Task, agent: Agent, run_id: int | None) -> None:
+        """Claim a task, or the queued run of one, if there is still room for it and it is still there to take."""
+        task.project, breaker = agent.project, self._gates.get(agent.provider)
+        if breaker is not None and breakers.keeps_back(breaker, self._now):
+            return
+        caps, wanted = start_caps(agent, self._day, self._left.get(task.pk, {})), slots.keys(task.project_id, agent.pk)
+        if spent(caps) or any(self._locked[key].running >= self._locked[key].cap for key in wanted):
+            return
+        run = self._acquire(run_id, caps) if run_id else self._begin(task, agent, caps)
+        if run is None:
+            return
+        slots.take(self._locked, wanted)
+        self._taken.update(wanted)
+        self._day.reserve(run, task.project_id)
+        self._claimed.append(run)
+        if breaker is not None:
+            # Of those that would try, one at a time: it has to be a row at once.
+            self._insert()
+            begin_trial(breaker, run_id=run.pk, now=self._now)
+
+    def write(self) -> list[TaskRun]:
+        """Write what was claimed, and return it."""
+        self._insert()
+        slots.store(self._taken)
+        served = {run.task.project_id for run in self._claimed}
+        Project.objects.filter(pk__in=served).update(last_served_at=self._now)
+        return self._claimed
+
+    def _acquire(self, run_id: int, caps: Amounts) -> TaskRun | None:
+        """Take a queued run that nobody owns; its next start has the next epoch."""
+        free = TaskRun.objects.unowned().filter(pk=run_id, task__is_held=False)
+        taken = free.update(epoch=F("epoch") + 1, version=F("version") + 1, **self._right(caps))
+        return TaskRun.objects.select_related("task__project", "agent").get(pk=run_id) if taken else None
+
+    def _begin(self, task: Task, agent: Agent, caps: Amounts) -> TaskRun | None:
+        """Begin the next attempt at a ready task."""
+        if not move_locked_task(task, TaskStatus.RUNNING, actor=self._actor, reason="claimed", where=_READY):
+            return None
+        return _attempt(task, agent, self._last.get(task.pk), epoch=1, **self._right(caps))
+
+    def _right(self, caps: Amounts) -> dict[str, Any]:
+        return {"owner": self._owner, "lease_until": leases.until(self._now), **reservation(caps)}
+
+    def _insert(self) -> None:
+        new = [run for run in self._claimed if run._state.adding]
+        TaskRun.objects.bulk_create(new)
+        for run in new:
+            record_move(run, before="", actor=self._actor, reason="claimed")
 
 
-def _acquire(run_id: int, owner: str, cost_cap: Decimal | None) -> TaskRun | None:
-    """Take a queued run that nobody owns; its next start has the next epoch."""
-    taken = (
-        TaskRun.objects.unowned()
-        .filter(pk=run_id, task__is_held=False)
-        .update(
-            owner=owner,
-            lease_until=leases.until(leases.now()),
-            epoch=F("epoch") + 1,
-            cost_cap_usd=cost_cap,
-            version=F("version") + 1,
-        )
-    )
-    return TaskRun.objects.select_related("task__project", "agent").get(pk=run_id) if taken else None
-
-
-def _create(task: Task, agent: Agent, owner: str, cost_cap: Decimal | None) -> TaskRun | None:
-    """Begin the next attempt at a ready task."""
-    actor = f"scheduler:{owner}"
-    try:
-        move_task(task, TaskStatus.RUNNING, actor=actor, reason="claimed", where=_READY)
-    except Conflict:
-        return None
-    lease_until = leases.until(leases.now())
-    fields: dict[str, Any] = {"epoch": 1, "owner": owner, "lease_until": lease_until, "cost_cap_usd": cost_cap}
-    return add_attempt(task, agent, actor=actor, reason="claimed", **fields)
-
-
-def add_attempt(
-    task: Task, agent: Agent, *, actor: str, reason: str, idempotency_key: str = "", **fields: Any
-) -> TaskRun:
+def add_attempt(task: Task, agent: Agent, *, actor: str, reason: str, idempotency_key: str = "") -> TaskRun:
     """Queue the next attempt at a task; it goes on in the session and worktree of the one before.
 
     Runs in the transaction that makes the task running.
     """
     last = task.runs.order_by("-attempt").first()
-    attempt = last.attempt + 1 if last else 1
-    run = TaskRun.objects.create(
-        task=task,
-        agent=agent,
-        attempt=attempt,
-        status=RunStatus.QUEUED,
-        idempotency_key=idempotency_key or f"task-{task.pk}-attempt-{attempt}",
-        trace_id=trace.new(),
-        **(inherited(last, agent) if last else {}),
-        **fields,
-    )
+    run = _attempt(task, agent, last, **({"idempotency_key": idempotency_key} if idempotency_key else {}))
+    run.save(force_insert=True)
     record_move(run, before="", actor=actor, reason=reason)
     return run
 
 
+def _attempt(task: Task, agent: Agent, last: TaskRun | None, **fields: Any) -> TaskRun:
+    attempt = last.attempt + 1 if last else 1
+    own = {"idempotency_key": f"task-{task.pk}-attempt-{attempt}", "trace_id": trace.new()}
+    before = inherited(last, agent) if last else {}
+    return TaskRun(task=task, agent=agent, attempt=attempt, status=RunStatus.QUEUED, **own | before | fields)
+
+
 def inherited(run: TaskRun, agent: Agent) -> dict[str, str]:
-    """Return what a later attempt goes on with: the worktree, and the session if it is there and the same agent's."""
-    has_session = run.agent_id == agent.pk and run.error_code != "session_lost"
+    """Return what a later attempt goes on with: the worktree, and the session if that is good and the same agent's."""
+    has_session = run.agent_id == agent.pk and run.error_code not in POISONED
     return {
         "session_id": run.session_id if has_session else "",
         "workspace": run.workspace,
         "branch": run.branch,
         "base_commit": run.base_commit,
     }
-
-
-def cost_cap_usd(task: Task, agent: Agent) -> Decimal | None:
-    """Return what a start of this task may cost: the least of agent, task and what the day has left. None: no cap."""
-    limit = Limits.parse(task.limits).usd
-    known = [
-        agent.max_cost_usd or None,
-        Decimal(str(limit)) if limit else None,
-        planning.budget_left(task.project),
-    ]
-    return min((cap for cap in known if cap is not None), default=None)

@@ -5,6 +5,8 @@ A command gets the task locked and as it is now, so that nothing comes between i
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils import timezone
 
 from inbox import services as inbox
@@ -50,8 +52,10 @@ def resume_task(task: Task, *, actor: str, expected_version: int | None = None) 
 
 @audited("retry")
 def retry_task(task: Task, *, actor: str, expected_version: int | None = None) -> Task:
-    """Put a failed, blocked or cancelled task back to todo."""
+    """Put a failed, blocked or cancelled task back to todo; let an attempt that waits for its time begin now."""
     require_version(task, expected_version)
+    if hasten(task, actor=actor):
+        return task
     if task.status not in RETRYABLE:
         raise refused(task, "retried")
     return begin_anew(task, actor=actor)
@@ -104,6 +108,23 @@ def begin_anew(task: Task, *, actor: str) -> Task:
     _cancel_waiting_run(task, actor=actor)
     inbox.close_obsolete(task, actor=actor)
     return task
+
+
+def waits_for_retry(task: Task) -> bool:
+    """Tell whether the next attempt at a task is there and only waits for its time."""
+    return task.runs.filter(status=RunStatus.RETRY_SCHEDULED).exists()
+
+
+def hasten(task: Task, *, actor: str, **changes: Any) -> bool:
+    """Make a scheduled attempt due now, because a person does not want to wait; False when there is none.
+
+    It is the attempt that was coming anyway, so there is one of it. Runs inside a command.
+    """
+    run = active_run(task)
+    if run is None or run.status != RunStatus.RETRY_SCHEDULED:
+        return False
+    move_run(run, RunStatus.QUEUED, actor=actor, reason="retried by a person", **changes)
+    return True
 
 
 def active_run(task: Task) -> TaskRun | None:

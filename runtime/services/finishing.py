@@ -16,14 +16,18 @@ from orchestration.services import comments
 from orchestration.services.locks import lock_tasks
 from orchestration.services.tasks import move_task
 from orchestration.states import TaskStatus
-from runtime import leases, retries, slots
+from runtime import allowances, leases, retries, slots
 from runtime.models import TaskRun
 from runtime.rundir import ExitRecord
+from runtime.services.breaking import heed_end
 from runtime.services.claims import inherited
 from runtime.services.moves import move_run, record_move
 from runtime.services.resuming import resume_run
-from runtime.services.settling import settle_ledger, settled
+from runtime.services.settling import settle_day, settle_ledger, settled
 from runtime.states import RunStatus
+from runtime.stuck.episodes import close_items
+
+_GO_ON = "\n\nIts work is kept on its branch. Raise the limit and retry the task: the agent goes on where it stopped."
 
 
 @events.unit_of_work()
@@ -32,10 +36,14 @@ def finish_run(run: TaskRun, record: ExitRecord, *, head_commit: str = "") -> Ta
     actor = f"scheduler:{run.owner}"
     held = slots.lock_for(run)
     run.task = task = lock_tasks([run.task_id])[run.task_id]
-    record = _honouring_intents(run, task, record)
+    seen = record
+    record = _within_limits(run, task, _honouring_intents(run, task, record))
     _STAGES[record.outcome](run, task, record, actor, head_commit)
+    close_items(run, actor=actor)
     slots.give_back(held)
     settle_ledger(run, record.usage)
+    settle_day(run, record.usage)
+    heed_end(run, seen, actor=actor)
     return run
 
 
@@ -54,6 +62,18 @@ def _honouring_intents(run: TaskRun, task: Task, record: ExitRecord) -> ExitReco
         # Nobody asked for it here: the run was stopped from outside.
         return replace(record, outcome="interrupted")
     return record
+
+
+def _within_limits(run: TaskRun, task: Task, record: ExitRecord) -> ExitRecord:
+    """What would go on by itself ends here when the task's own limits leave nothing to go on with."""
+    goes_on = record.outcome == "interrupted" or retries.delay_s(run, record) is not None
+    if not goes_on or not task.limits or task.is_held:
+        return record
+    unit = allowances.task_spent_by(task, record.usage)
+    if not unit:
+        return record
+    message = f"The task's limit of {unit} is used up. {record.code or record.outcome}: {record.message}"
+    return replace(record, outcome="failed", code="task_limit", message=message)
 
 
 def _end(run: TaskRun, to: RunStatus, record: ExitRecord, actor: str, **changes: object) -> None:
@@ -129,19 +149,21 @@ def _cancel(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: str
     alert_dependents(task, run, actor=actor)
 
 
-def _fail(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: str) -> None:
-    _end(run, RunStatus.FAILED, record, actor, error_code=record.code, error_message=record.message)
+def _fail(run: TaskRun, task: Task, record: ExitRecord, actor: str, head_commit: str) -> None:
+    kept = {"head_commit": head_commit} if head_commit else {}
+    _end(run, RunStatus.FAILED, record, actor, error_code=record.code, error_message=record.message, **kept)
     delay_s = retries.delay_s(run, record)
     if delay_s is not None:
         _schedule_retry(run, delay_s, actor)
         return
     move_task(task, TaskStatus.FAILED, actor=actor, trace_id=run.trace_id, reason=record.code)
     inbox.close_obsolete(task, actor=actor, item_types={ItemType.AWAIT_USER_INPUT})
+    is_capped = record.code in allowances.REACHED
     inbox.ask(
         ItemType.ALERT,
         task=task,
-        title=f"Failed: {task.title}",
-        content=f"{record.code}: {record.message}",
+        title=f"{'Stopped at a limit' if is_capped else 'Failed'}: {task.title}",
+        content=f"{record.code}: {record.message}" + (_GO_ON if is_capped else ""),
         dedupe_key=f"failed:{task.pk}",
         run_id=run.pk,
         actor=actor,

@@ -13,6 +13,9 @@ from runtime.exceptions import StaleRun
 from runtime.models import TaskRun
 from runtime.states import FINAL, RunStatus, sources
 
+# What changes all the time or is of no interest outside: whoever edits a run need not read it again for these.
+_QUIET = frozenset({"log_offset", "log_seq", "pid", "pid_start_ticks", "boot_id"})
+
 
 @events.unit_of_work()
 def move_run(
@@ -64,7 +67,8 @@ def record_move(run: TaskRun, *, before: str, actor: str, reason: str = "") -> N
 
 def write_fenced(run: TaskRun, **changes: Any) -> None:
     """Write fields of a run in the name of one start of it. Raises StaleRun, and records the attempt to write."""
-    if TaskRun.objects.owned(run.owner).filter(pk=run.pk, epoch=run.epoch).update(**changes):
+    raised = {} if changes.keys() <= _QUIET else {"version": F("version") + 1}
+    if TaskRun.objects.owned(run.owner).filter(pk=run.pk, epoch=run.epoch).update(**changes, **raised):
         for name, value in changes.items():
             setattr(run, name, value)
         return

@@ -15,7 +15,7 @@ from orchestration.states import AgentStatus, TaskStatus
 from runtime import clients
 from runtime.exceptions import AgentPaused, NoAgent
 from runtime.services.claims import add_attempt
-from runtime.services.commands import RETRYABLE, begin_anew, refused
+from runtime.services.commands import RETRYABLE, begin_anew, hasten, refused, waits_for_retry
 from runtime.services.resuming import refuse_unmet
 from runtime.states import RunStatus
 
@@ -33,7 +33,7 @@ def run_task(
     expected_version: int | None = None,
     idempotency_key: str = "",
 ) -> Task:
-    """Queue the next attempt at a task; what failed, is blocked or was cancelled begins anew.
+    """Queue the next attempt at a task; what failed, is blocked or was cancelled begins anew, what waits for a retry now.
 
     The agent is the one given, else the assignee, else the least busy one. The same key never runs a task twice: it
     finds the task as it is. Raises InvalidTransition, DependenciesUnmet, NoAgent, AgentPaused, CrossProject, Archived,
@@ -43,16 +43,25 @@ def run_task(
     if key and task.runs.filter(idempotency_key=key).exists():
         return task
     require_version(task, expected_version)
-    if task.status != TaskStatus.TODO and task.status not in RETRYABLE:
+    is_retry = waits_for_retry(task)
+    if task.status != TaskStatus.TODO and task.status not in RETRYABLE and not is_retry:
         raise refused(task, "started")
     refuse_archived(task.project)
     refuse_unmet(task)
+    if is_retry and _keeps_agent(task, agent):
+        hasten(task, actor=actor, **({"idempotency_key": key} if key else {}))
+        return task
     chosen = _agent_for(task, agent)
     if task.status != TaskStatus.TODO:
         begin_anew(task, actor=actor)
     move_task(task, TaskStatus.RUNNING, actor=actor, reason=_REASON, not_before=None)
     add_attempt(task, chosen, actor=actor, reason=_REASON, idempotency_key=key)
     return task
+
+
+def _keeps_agent(task: Task, given: Agent | None) -> bool:
+    """Tell whether the attempt that waits has the agent that is wanted."""
+    return given is None or task.runs.filter(status=RunStatus.RETRY_SCHEDULED, agent=given).exists()
 
 
 def _scoped(task: Task, key: str) -> str:

@@ -57,6 +57,7 @@ def test_an_agent_with_a_model_nobody_knows_is_refused_at_the_field(project: Pro
         "max_parallel_runs": 1,
         "timeout_s": 60,
         "max_turns": 10,
+        "max_tokens": 0,
         "max_cost_usd": "1.5",
     }
     response = admin_client.post(reverse("admin:orchestration_agent_add"), fields)

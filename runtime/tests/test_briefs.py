@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from inbox.services import approve_task
 from orchestration.models import Agent, Project, Task
@@ -14,9 +15,10 @@ from orchestration.services.tasks import move_task
 from orchestration.states import CommentStatus, TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
 from runtime import briefs
-from runtime.models import TaskRun
+from runtime.models import RunLog, TaskRun
 from runtime.services.finishing import finish_run
 from runtime.services.resuming import CONTINUE
+from runtime.states import LogKind
 from runtime.tests.factories import ending
 from runtime.tests.starts import begun, claimed
 
@@ -55,6 +57,32 @@ def test_a_new_session_is_told_the_whole_task(project: Project, agent: Agent) ->
     told = briefs.prompt(claimed(task, agent))
     for part in ("Paint it\n\nAll of it.", "It is blue.", "- `make lint`\n- `make test`", "finish_task"):
         assert part in told
+
+
+def logged(run: TaskRun, seq: int, kind: LogKind, **body: object) -> None:
+    RunLog.objects.create(run=run, seq=seq, at=timezone.now(), kind=kind, body=body)
+
+
+def interrupted(task: Task, agent: Agent, code: str) -> TaskRun:
+    """Return a run that is to go on, two tool calls after it began."""
+    run = begun(task, agent)
+    for seq, command in ((1, "make one"), (3, "make two")):
+        logged(run, seq, LogKind.TOOL_CALL, id=str(seq), name="Bash", input={"command": command})
+        logged(run, seq + 1, LogKind.TOOL_RESULT, id=str(seq), is_error=False, text=f"ran {command}")
+    logged(run, 5, LogKind.TOOL_CALL, id="5", name="Bash", input={"command": "make three"})
+    return finish_run(run, ending("interrupted", code=code))
+
+
+def test_after_its_death_an_agent_is_told_what_it_had_done(project: Project, agent: Agent) -> None:
+    told = briefs.prompt(interrupted(make_task(project), agent, code="process_gone")).splitlines()
+    assert told[1:] == [
+        '- Bash {"command": "make one"}: done: ran make one',
+        '- Bash {"command": "make two"}: done: ran make two',
+    ]
+
+
+def test_an_agent_that_stopped_at_a_safe_point_knows_what_it_did(project: Project, agent: Agent) -> None:
+    assert "make one" not in briefs.prompt(interrupted(make_task(project), agent, code=""))
 
 
 def test_mandatory_documents_are_rules_and_the_others_are_not(project: Project, agent: Agent) -> None:

@@ -95,6 +95,12 @@ def test_approved_work_becomes_the_head_of_the_base_branch(repo: Path, approved:
     assert not InboxItem.objects.open().exists()
 
 
+def test_landing_makes_a_new_version_of_the_run(approved: TaskRun) -> None:
+    before = TaskRun.objects.get(pk=approved.pk).version
+    assert land() == 1
+    assert TaskRun.objects.get(pk=approved.pk).version == before + 1
+
+
 def test_a_base_that_has_moved_on_is_merged_with(repo: Path, approved: TaskRun) -> None:
     base = commit(repo, {"other": "y\n"})
     assert land() == 1

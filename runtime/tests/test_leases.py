@@ -4,14 +4,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from orchestration.models import Agent, Project
 from orchestration.tests.factories import make_agent, make_project, make_task
+from orchestration.tests.races import meanwhile, result
 from runtime import leases
-from runtime.models import TaskRun
+from runtime.models import Duty, TaskRun
 from runtime.services.finishing import finish_run
 from runtime.tests.factories import OWNER, ending
 from runtime.tests.starts import begun, claimed
@@ -67,6 +68,43 @@ def test_one_update_renews_them_all(project: Project, agent: Agent) -> None:
     assert [query["sql"].split()[0] for query in queries if "taskrun" in query["sql"]] == ["UPDATE"]
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no locks of rows")
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_somebody_writes_to_keeps_no_other_from_being_renewed(project: Project, agent: Agent) -> None:
+    _, second, _ = [expired(begun(make_task(project), agent)) for _ in range(3)]
+    with transaction.atomic():
+        TaskRun.objects.filter(pk=second.pk).update(log_seq=1)
+        renewal = meanwhile(lambda: leases.renew(OWNER))
+        assert renewal.done()
+    assert list(TaskRun.objects.expired(leases.now())) == [second]
+    leases.renew(OWNER)
+    assert not TaskRun.objects.expired(leases.now()).exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no locks of rows")
+@pytest.mark.django_db(transaction=True)
+def test_who_leaves_waits_for_the_rows_in_their_order_and_so_for_nobody_who_waits_for_it(
+    project: Project, agent: Agent
+) -> None:
+    first, second = [begun(make_task(project), agent) for _ in range(2)]
+    # Moved to the end of the table, where an unordered look meets it last.
+    TaskRun.objects.filter(pk=first.pk).update(summary="x" * 1000)
+    with transaction.atomic():
+        TaskRun.objects.filter(pk=first.pk).update(log_seq=1)
+        leaving = meanwhile(lambda: leases.release(OWNER))
+        TaskRun.objects.filter(pk=second.pk).update(log_seq=1)
+    assert result(leaving) is None
+    assert TaskRun.objects.expired(leases.now()).count() == 2
+
+
+def test_a_duty_is_renewed_with_the_runs(project: Project) -> None:
+    past = leases.now() - timedelta(seconds=1)
+    for name, owner in (("mine", OWNER), ("theirs", OTHER), ("nobodys", "")):
+        Duty.objects.create(name=name, owner=owner, until=past, due_at=past)
+    leases.renew(OWNER)
+    assert list(Duty.objects.filter(until__gt=past).values_list("name", flat=True)) == ["mine"]
+
+
 def test_an_expired_run_is_taken_over(project: Project, agent: Agent) -> None:
     run = expired(begun(make_task(project), agent))
     assert leases.take_over(run, owner=OTHER)
@@ -100,3 +138,12 @@ def test_a_run_that_has_ended_is_not_taken_over(project: Project, agent: Agent) 
     finish_run(fresh(run), ending("finished"))
     assert not leases.take_over(fresh(run), owner=OTHER)
     assert fresh(run).owner == ""
+
+
+def test_what_a_scheduler_runs_is_found_by_index_whatever_has_ended() -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")  # which is right for a table as small as this
+    for rows in (TaskRun.objects.owned(OWNER), TaskRun.objects.holding_slots(), TaskRun.objects.expired(leases.now())):
+        found = rows.order_by().explain()
+        assert "run_held" in found, found

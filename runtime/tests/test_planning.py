@@ -22,6 +22,7 @@ from orchestration.services.projects import update_project
 from orchestration.states import AgentStatus, Reason, TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
 from runtime import leases, planning
+from runtime.allowances import Day
 from runtime.models import TaskRun
 from runtime.services import commands
 from runtime.services.finishing import finish_run
@@ -198,7 +199,7 @@ def test_the_budget_is_what_the_day_has_less_what_is_spent_and_what_is_reserved(
         record_usage(day=day, provider="noop", model="m", project_id=project.pk, cost_usd=Decimal(3))
     make_task(project, limits={"usd": 2.5})
     claim_all()
-    assert planning.budget_left(project) == Decimal("4.5")
+    assert Day().left(project) == {"usd": Decimal("4.5")}
 
 
 def test_runs_that_cannot_go_on_do_not_hide_those_behind_them(

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -17,11 +21,14 @@ from orchestration.tests.factories import ACTOR, make_agent, make_project, make_
 from runtime import leases, processes, recovery, schedulers, supervision
 from runtime.exceptions import StaleRun
 from runtime.models import RunLog, SchedulerInstance, Slot, TaskRun
-from runtime.rundir import RunDirectory
+from runtime.processes import TAG
+from runtime.rundir import FORMAT, RunDirectory, RunDirectoryExists
 from runtime.services import commands
+from runtime.services.finishing import finish_run
 from runtime.states import RunStatus
 from runtime.supervision import Watch
 from runtime.tests.factories import ending
+from runtime.tests.runners import CODE
 from runtime.tests.starts import (
     begun,
     claimed,
@@ -252,6 +259,21 @@ def test_a_host_that_is_late_is_not_asked_about_yet(run: TaskRun, settings: Sett
     assert not InboxItem.objects.exists()
 
 
+def test_a_cancel_does_not_wait_for_a_host_that_is_lost(run: TaskRun, settings: Settings) -> None:
+    on_another_host(run)
+    commands.cancel_task(run.task, actor=ACTOR)
+    expire(run, ago_s=2 * settings.LEASE_S)
+    assert recover() == []
+    assert state(run) == (RunStatus.RUNNING, run.owner, 1, 1)
+    expire(run, ago_s=10 * settings.LEASE_S + 1)
+    assert recover() == []
+    assert (fresh(run).status, fresh(run).task.status) == (RunStatus.CANCELLED, TaskStatus.CANCELLED)
+    assert slots_in_use() == {0}
+    # Its own scheduler, should it come back, is refused.
+    with pytest.raises(StaleRun):
+        finish_run(run, ending("finished"))
+
+
 def test_a_claim_of_another_host_that_was_never_begun_is_released(project: Project, agent: Agent, dead: str) -> None:
     run = claimed(make_task(project), agent, dead)
     SchedulerInstance.objects.update(host_id="another-host")
@@ -262,12 +284,58 @@ def test_a_claim_of_another_host_that_was_never_begun_is_released(project: Proje
     assert state(run) == (RunStatus.QUEUED, "", 1, 1)
 
 
+# A start that was stalled
+
+
+def test_a_start_that_was_given_up_cannot_be_made_after_all(run: TaskRun, tmp_path: Path) -> None:
+    assert recover() == []
+    assert state(run) == (RunStatus.QUEUED, "", 1, 1)
+    with pytest.raises(RunDirectoryExists):
+        make_directory(run, tmp_path)
+
+
+def test_the_runner_of_a_start_that_was_given_up_does_nothing(run: TaskRun, tmp_path: Path) -> None:
+    directory = make_directory(run, tmp_path)
+    assert recover() == []
+    environment = {"PATH": os.environ["PATH"], TAG: directory.tag}
+    command = [sys.executable, "-m", "runtime.runner", str(directory.path)]
+    subprocess.run(command, cwd=CODE, env=environment, check=True)
+    record = directory.exit()
+    assert record is not None and record.outcome == "cancelled"
+    assert list(directory.lines()) == []
+    assert state(run) == (RunStatus.QUEUED, "", 1, 1)
+
+
+# A newer version beside this one
+
+
+def test_a_run_that_a_newer_version_started_is_left_to_it(run: TaskRun, directory: RunDirectory) -> None:
+    process = start_process(directory)
+    request = json.loads((directory.path / "request.json").read_text())
+    (directory.path / "request.json").write_text(json.dumps(request | {"format": FORMAT + 1}))
+    expire(run)
+    assert recover() == []
+    assert state(run) == (RunStatus.RUNNING, run.owner, 1, 1)
+    assert process.poll() is None
+
+
+def test_fields_that_this_version_does_not_know_are_no_obstacle(run: TaskRun, directory: RunDirectory) -> None:
+    start_process(directory)
+    for name in ("request.json", "start.json"):
+        known = json.loads((directory.path / name).read_text())
+        (directory.path / name).write_text(json.dumps(known | {"of_tomorrow": True}))
+    [watched] = recover()
+    watched.close()
+    usage = {"turns": 1, "of_tomorrow": True}
+    (directory.path / "exit.json").write_text(json.dumps({"outcome": "interrupted", "usage": usage, "of_tomorrow": 1}))
+    record = supervision.ended(watched)
+    assert record is not None and record.usage.turns == 1
+
+
 # One bad run
 
 
-@pytest.mark.parametrize(
-    "content", ['{"outcome": "fini', '"finished"', '{"outcome": "finished", "usage": {"beer": 1}}']
-)
+@pytest.mark.parametrize("content", ['{"outcome": "fini', '"finished"', '{"outcome": "finished", "usage": 7}'])
 def test_an_exit_record_that_cannot_be_read_ends_its_run_only(
     run: TaskRun, directory: RunDirectory, project: Project, agent: Agent, tmp_path: Path, content: str
 ) -> None:

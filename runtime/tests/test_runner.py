@@ -51,6 +51,11 @@ def test_setup_runs_before_the_agent_and_its_failure_ends_the_run(tmp_path: Path
     assert ended.session_id == ""
 
 
+def test_a_setup_that_says_nothing_for_long_is_no_silence_of_the_agent(tmp_path: Path) -> None:
+    with started(tmp_path, request(tmp_path, setup_command="sleep 1", idle_timeout_s=0.4)) as runner:
+        assert runner.wait().outcome == "finished"
+
+
 def test_failed_check_goes_back_to_the_agent_which_may_mend_it(tmp_path: Path) -> None:
     script = "noop: finish First.\nnoop: write b.txt x\nnoop: finish Second."
     checks = ["test -f b.txt || { echo b.txt is missing; exit 3; }"]
@@ -155,6 +160,30 @@ def test_silence_ends_the_run_as_timeout(tmp_path: Path) -> None:
         ended = runner.wait()
     assert (ended.outcome, ended.code) == ("failed", "timeout")
     assert "said nothing" in ended.message
+
+
+@pytest.mark.parametrize(
+    ("caps", "code"),
+    [
+        ({"max_tokens": 110}, "max_tokens"),
+        ({"max_cost_usd": 0.4}, "budget"),
+        ({"time_cap_s": 0.3}, "max_minutes"),
+    ],
+)
+def test_a_cap_that_is_reached_ends_the_run(tmp_path: Path, caps: dict[str, float], code: str) -> None:
+    with started(tmp_path, request(tmp_path, prompt="noop: cost 0.5\nnoop: hang", **caps)) as runner:
+        ended = runner.wait()
+    assert (ended.outcome, ended.code) == ("failed", code)
+    assert (ended.usage.tokens, ended.usage.cost_usd) == (110, 0.5)
+    assert ended.session_id
+
+
+def test_waiting_for_a_person_is_no_work(tmp_path: Path) -> None:
+    wanted = request(tmp_path, prompt="noop: ask Which?", ask_wait_s=1.0, time_cap_s=0.9)
+    with started(tmp_path, wanted) as runner:
+        ended = runner.wait()
+    assert ended.outcome == "parked"
+    assert ended.usage.worked_s < 0.9
 
 
 def test_run_that_talks_for_ever_ends_as_timeout(tmp_path: Path) -> None:

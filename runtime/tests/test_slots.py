@@ -58,6 +58,7 @@ def test_all_of_the_slots_are_taken_or_none() -> None:
         locked = slots.lock({"a": 1, "b": 0})
         assert not slots.take(locked, ["a", "b"])
         assert slots.take(locked, ["a"])
+        slots.store(Counter(["a"]))
     assert running() == {"a": 1, "b": 0}
 
 
@@ -67,6 +68,7 @@ def test_a_slot_is_full_within_the_transaction_that_filled_it() -> None:
         locked = slots.lock({"a": 1})
         assert slots.take(locked, ["a"])
         assert not slots.take(locked, ["a"])
+        slots.store(Counter(["a"]))
     assert running() == {"a": 1}
 
 
@@ -75,6 +77,7 @@ def test_what_is_given_back_can_be_taken_again() -> None:
     with transaction.atomic():
         locked = slots.lock({"a": 1, "b": 2})
         slots.take(locked, ["a", "b"])
+        slots.store(Counter(["a", "b"]))
         slots.give_back(["a"])
     assert running() == {"a": 0, "b": 1}
 

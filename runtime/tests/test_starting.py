@@ -204,7 +204,7 @@ def test_the_smaller_limit_of_agent_and_task_holds(project: Project, agent: Agen
     update_agent(agent, actor=ACTOR, max_turns=10, timeout_s=600, max_cost_usd=Decimal(3))
     tight = make_task(project, limits={"turns": 5, "minutes": 0.5, "usd": 1.5})
     request = asked(claimed(tight, agent))
-    assert (request["max_turns"], request["timeout_s"], request["max_cost_usd"]) == (5, 30.0, 1.5)
+    assert (request["max_turns"], request["time_cap_s"], request["max_cost_usd"]) == (5, 30.0, 1.5)
 
 
 def test_a_limit_of_the_task_does_not_widen_that_of_the_agent(project: Project, agent: Agent) -> None:

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import select
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -372,12 +371,23 @@ def test_nothing_is_passed_on_unasked(watched: Watch) -> None:
     assert list((watched.directory.path / "control").iterdir()) == []
 
 
-def test_a_run_that_does_not_listen_to_a_cancel_is_ended(watched: Watch, settings: Settings) -> None:
-    process = with_process(watched)
-    commands.cancel_task(watched.run.task, actor=ACTOR)
+@pytest.mark.parametrize("command", [commands.pause_task, commands.cancel_task])
+def test_a_run_that_does_not_listen_is_asked_by_a_signal_and_then_killed(
+    watched: Watch, settings: Settings, tmp_path: Path, command: Callable[..., Task]
+) -> None:
+    settings.STOP_GRACE_S = 60
+    asked, ready = tmp_path / "asked", tmp_path / "ready"
+    script = f"trap 'touch {asked}' TERM; touch {ready}; while :; do sleep 0.05; done"
+    process = with_process(watched, script)
+    until(ready.exists)
+    command(watched.run.task, actor=ACTOR)
     pass_on(watched)
+    pass_on(watched)
+    watched.asked_at -= 2 * settings.STOP_GRACE_S
+    pass_on(watched)
+    until(asked.exists, "the signal")
     pass_on(watched)
     assert process.poll() is None
-    watched.asked_at = time.monotonic() - 2 * settings.STOP_GRACE_S - 1
+    watched.asked_at -= settings.STOP_GRACE_S
     pass_on(watched)
-    assert processes.tagged(watched.directory.tag) == []
+    assert process.wait() == -9

@@ -47,7 +47,7 @@ def in_an_hour() -> datetime:
 
 
 def test_each_reason_has_words() -> None:
-    assert set(_DETAILS) | {Reason.DEPENDENCY} == set(Reason)
+    assert set(_DETAILS) | {Reason.DEPENDENCY, Reason.BUDGET} == set(Reason)
 
 
 def test_nothing_keeps_a_task_that_starts_next(task: Task, agent: Agent) -> None:

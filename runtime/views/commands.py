@@ -65,7 +65,7 @@ class CommandViewSet(RowViewSet[Task]):
     @_command
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, **_: Any) -> Response:
-        """Retry a task: put a failed, blocked or cancelled one back to todo."""
+        """Retry a task: put a failed, blocked or cancelled one back to todo; let a scheduled attempt begin now."""
         return self._carry_out(retry_task)
 
     @_command
