@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.db.models import Count, Model, Sum
 from rest_framework.test import APIClient
 
@@ -27,8 +25,8 @@ from runtime.models import TaskRun
 from security.models import IdempotentCommand
 from security.roles import Role
 from security.tests.factories import make_user
-from tests.schedulers import LIMIT_S, site
-from tests.victims import Moment, Request, Victims, victims
+from tests.schedulers import site
+from tests.victims import Moment, Request, Victims, victims, wait_for_end_of_victim
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -161,20 +159,3 @@ def present() -> Counter[str]:
 
 def _sum_of_versions(model: type[Model]) -> int:
     return model._default_manager.aggregate(total=Sum("version"))["total"] or 0
-
-
-def wait_for_end_of_victim() -> None:
-    """Wait until PostgreSQL has seen that the process is gone, and has undone what it did."""
-    deadline = time.monotonic() + LIMIT_S
-    while connection.vendor == "postgresql" and _others_connected():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def _others_connected() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            " AND backend_type = 'client backend'"
-        )
-        return int(cursor.fetchone()[0])

@@ -1,4 +1,4 @@
-"""Requests that are killed on the way: each in a process of its own, over the test's own database.
+"""Requests and services that are killed on the way: each in a process of its own, over the test's own database.
 
 `python -m tests.victims` sets Django up once and forks a child for each line on its stdin; it has one thread and no
 connection to a database, so a fork is safe and takes milliseconds.
@@ -6,12 +6,14 @@ connection to a database, so a fork is safe and takes milliseconds.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,6 +25,8 @@ import django
 from tests.commands import ROOT
 
 Moment = Literal["before", "after"]
+
+LIMIT_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,26 @@ class Request:
     moment: Moment = "before"
 
 
+@dataclass(frozen=True)
+class Call:
+    """A deed of tests/deeds.py done to a task, and at which statement of the database its process is killed."""
+
+    deed: str
+    task_id: int
+    step: int
+    moment: Moment = "before"
+
+
 class Victims:
-    """Sends requests."""
+    """Sends requests, and has services called."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def send(self, request: Request) -> bool:
-        """Send a request; tell whether it was killed. One that has fewer statements is answered, with success."""
+    def send(self, order: Request | Call) -> bool:
+        """Send a request or a call; tell whether it was killed. One that has fewer statements ends with success."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(asdict(request)) + "\n")
+        self._process.stdin.write(json.dumps(asdict(order)) + "\n")
         self._process.stdin.flush()
         code = int(self._process.stdout.readline())
         assert code in (0, -signal.SIGKILL), code
@@ -70,16 +84,34 @@ def serve() -> None:
     from django.test.utils import setup_test_environment
     from rest_framework.test import APIClient
 
+    import tests.deeds  # noqa: F401  (once for all children)
+
     setup_test_environment()
     # Imports everything that answers, once for all children, and asks no database.
     assert APIClient().get("/healthz").status_code == 200
+    gc.freeze()  # what the children share with us stays shared
     for line in sys.stdin:
         child = os.fork()
         if not child:
-            os._exit(_perform(Request(**json.loads(line))))
+            os._exit(_obey(json.loads(line)))
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
         sys.stdout.flush()
+
+
+def _obey(order: dict[str, Any]) -> int:
+    return _call(Call(**order)) if "deed" in order else _perform(Request(**order))
+
+
+def _call(call: Call) -> int:
+    """Do the deed in this process; return 0 if it survives."""
+    from orchestration.models import Task
+    from tests.deeds import DEEDS
+
+    task = Task.objects.get(pk=call.task_id)
+    kill_at(call.step, call.moment)
+    DEEDS[call.deed].act(task)
+    return 0
 
 
 def _perform(request: Request) -> int:
@@ -89,7 +121,7 @@ def _perform(request: Request) -> int:
 
     client = APIClient()
     client.force_authenticate(User.objects.get(pk=request.user_id))
-    _kill_at(request.step, request.moment)
+    kill_at(request.step, request.moment)
     answer = client.post(request.path, request.body, format="json", headers={"Idempotency-Key": request.key})
     if answer.status_code < 300:
         return 0
@@ -97,7 +129,7 @@ def _perform(request: Request) -> int:
     return 1
 
 
-def _kill_at(fatal: int, moment: Moment) -> None:
+def kill_at(fatal: int, moment: Moment) -> None:
     """Kill this process before or after a statement: the first one from now on is 1."""
     from django.db import connection
 
@@ -115,6 +147,27 @@ def _kill_at(fatal: int, moment: Moment) -> None:
     wrapped: Any = connection
     wrapped.execute_wrappers.append(watched)
     wrapped._commit = partial(watched, wrapped._commit)
+
+
+def wait_for_end_of_victim() -> None:
+    """Wait until PostgreSQL has seen that the process is gone, and has undone what it did."""
+    from django.db import connection
+
+    deadline = time.monotonic() + LIMIT_S
+    while connection.vendor == "postgresql" and _others_connected():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def _others_connected() -> int:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        return int(cursor.fetchone()[0])
 
 
 if __name__ == "__main__":
