@@ -29,6 +29,12 @@ test: $(TEST_READY) ## Everything: lint, types, imports, migrations, all tests o
 test-long: $(TEST_READY) ## The tests marked `torture`, on both databases
 	@$(PY) -m tests sqlite postgres -- -m torture
 
+torture: $(TEST_READY) ## Six schedulers on a random graph while processes are killed and databases restarted; ARGS="--seconds 600 --seed 7 --database postgres"
+	@$(PY) -m tests.torture $(ARGS)
+
+mutants: $(TEST_READY) ## Take our guards away one by one; each has to make its named test fail. ARGS="epoch" picks some
+	@$(PY) -m tests.mutants $(ARGS)
+
 lint types imports migrations: $(TEST_READY) ## One part of `make test`
 	@$(PY) -m tests $@
 
@@ -86,5 +92,5 @@ $(TEST_READY): requirements/test.txt $(VENV)/.uv
 	@$(SYNC) requirements/test.txt
 	@touch $@
 
-.PHONY: run demo test test-long lint types imports migrations test-sqlite test-postgres coverage format check-format bench openapi \
+.PHONY: run demo test test-long torture mutants lint types imports migrations test-sqlite test-postgres coverage format check-format bench openapi \
 	setup lock clean help

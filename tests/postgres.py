@@ -39,9 +39,52 @@ SETTINGS = {
 }
 
 
+class Server:
+    """A server that runs. `url` leads to its database `beebeebrain`."""
+
+    def __init__(self, program: Path, folder: Path, identity: Mapping[str, Any]) -> None:
+        self._program, self._folder, self._identity = program, folder, identity
+        self._process = _start(program, folder, identity)
+        self._address = f"postgresql://postgres@{quote(str(folder), safe='')}:5432"
+        self.url = f"{self._address}/beebeebrain"
+
+    def restart(self) -> None:
+        """Cut everybody off at once, as a crash does, and start again. Raises RuntimeError with the log."""
+        self.stop(signal.SIGQUIT)
+        self._process = _start(self._program, self._folder, self._identity)
+        self.answer()
+
+    def answer(self) -> None:
+        """Wait until the server answers. Raises RuntimeError with its log."""
+        deadline = time.monotonic() + START_S
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                with self.connect():
+                    return
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+        raise RuntimeError(f"PostgreSQL did not start:\n{(self._folder / 'log').read_text()[-4000:]}")
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Connect to the database that every server has."""
+        return psycopg.connect(f"{self._address}/postgres", autocommit=True)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Stop it; SIGINT is a fast shutdown: clients are cut off, and what is committed is written."""
+        self._process.send_signal(number)
+        self._process.wait()
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """Start a server and yield the URL of its database `beebeebrain`. Raises RuntimeError with its log."""
+    with running() as started:
+        yield started.url
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """Start a server with a database `beebeebrain`; it is gone afterwards. Raises RuntimeError with its log."""
     with tempfile.TemporaryDirectory(prefix="bbb-pg-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         identity = _identity(folder)
@@ -49,12 +92,14 @@ def server() -> Iterator[str]:
         options = ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--username=postgres"]
         initdb = [str(programs / "initdb"), *options, "-D", str(folder / "data")]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **identity)
-        process = _start(programs / "postgres", folder, identity)
+        started = Server(programs / "postgres", folder, identity)
         try:
-            yield _ready(process, folder)
+            started.answer()
+            with started.connect() as connection:
+                connection.execute("CREATE DATABASE beebeebrain")
+            yield started
         finally:
-            process.send_signal(signal.SIGINT)  # a fast shutdown: clients are cut off
-            process.wait()
+            started.stop()
 
 
 def _identity(folder: Path) -> dict[str, Any]:
@@ -81,7 +126,7 @@ def _programs(folder: Path) -> Path:
 
 def _start(program: Path, folder: Path, identity: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("ab") as log:
         return subprocess.Popen(
             [program, "-D", folder / "data", "-k", folder, *settings],
             stdin=subprocess.DEVNULL,
@@ -96,20 +141,6 @@ def _start(program: Path, folder: Path, identity: Mapping[str, Any]) -> subproce
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
-
-
-def _ready(process: subprocess.Popen[bytes], folder: Path) -> str:
-    """Wait for the server, create the database, return its URL."""
-    address = f"postgresql://postgres@{quote(str(folder), safe='')}:5432"
-    deadline = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
-                connection.execute("CREATE DATABASE beebeebrain")
-                return f"{address}/beebeebrain"
-        except psycopg.OperationalError:
-            time.sleep(0.05)
-    raise RuntimeError(f"PostgreSQL did not start:\n{(folder / 'log').read_text()[-4000:]}")
 
 
 def main(arguments: list[str]) -> int:

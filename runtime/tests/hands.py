@@ -12,8 +12,9 @@ from orchestration import git
 from orchestration.exceptions import Conflict
 from orchestration.models import Task
 from orchestration.scheduler import Choice, plan
-from runtime import landing, planning, recovery
+from runtime import landing, leases, planning, recovery
 from runtime.exceptions import StaleRun
+from runtime.hosts import host_id
 from runtime.models import TaskRun
 from runtime.services.answers import deliver_answers
 from runtime.services.claims import claim
@@ -78,6 +79,7 @@ class Hands:
                 RunStatus.RUNNING,
                 actor=self.actor,
                 fence=True,
+                host_id=host_id(),
                 workspace=str(worktrees_root() / "none" / task_key),
                 branch=f"bbb/{task_key}",
                 base_commit=self.head,
@@ -100,6 +102,12 @@ class Hands:
             finish_run(run, ending(outcome, code=code, message=message), head_commit=self.head)
         except StaleRun:
             record_stale(run, action="supervise")
+
+    def take_over_from(self, other: str) -> None:
+        """Recover what another scheduler has lost by a stall beyond its leases. Of its runs there is no process."""
+        TaskRun.objects.owned(other).update(lease_until=leases.now())
+        mine = TaskRun.objects.owned(self.owner).values_list("pk", flat=True)
+        recovery.adopt_abandoned(owner=self.owner, watched=list(mine))
 
     def give_back(self) -> None:
         """Recover as a scheduler that has lost the database while it started its runs."""

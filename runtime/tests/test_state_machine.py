@@ -1,7 +1,8 @@
-"""Any sequence of commands and of a scheduler's steps: what is accepted is what the model says, and log and tables agree."""
+"""Any sequence of commands, of a scheduler's steps and of its loss: what is accepted is what the model says, log and tables agree."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -33,8 +34,8 @@ from orchestration.models import Project, Task, TaskDependency
 from orchestration.services.dependencies import add_dependency, remove_dependency
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
-from runtime.invariants import differences
-from runtime.models import TaskRun
+from runtime.invariants import differences, held_slots
+from runtime.models import Slot, TaskRun
 from runtime.services.broadcasting import COMMANDS
 from runtime.states import RunStatus
 from runtime.tests.crowd import outcome_of
@@ -91,7 +92,7 @@ def project(settings: Settings, tmp_path: Path) -> Iterator[Project]:
 
 
 class Interventions(RuleBasedStateMachine):
-    """A project with tasks, a person and a scheduler. What happened is read from the event log alone."""
+    """A project with tasks, a person, and a scheduler that another one relieves. What happened is read from the event log alone."""
 
     tasks = Bundle("tasks")
 
@@ -102,7 +103,7 @@ class Interventions(RuleBasedStateMachine):
         super().__init__()
         self._atomic = transaction.atomic()
         self._atomic.__enter__()
-        self.hands = Hands("one", Path(self.project.root_path))
+        self.hands, self.successor = (Hands(name, Path(self.project.root_path)) for name in ("one", "two"))
         self.history = History()
 
     def teardown(self) -> None:
@@ -149,6 +150,21 @@ class Interventions(RuleBasedStateMachine):
     @rule(chore=st.sampled_from(["promote", "give_back", "deliver", "land"]))
     def do_a_chore(self, chore: str) -> None:
         getattr(self.hands, chore)()
+
+    @rule()
+    def lose_the_scheduler(self) -> None:
+        """Let it stall beyond its leases, another take over, and itself go on, too late for everything."""
+        late = {status: self.hands.runs(status) for status in (RunStatus.QUEUED, RunStatus.RUNNING)}
+        self.successor.take_over_from(self.hands.owner)
+        assert not TaskRun.objects.holding_slots().exists()
+        read_on(self.history)
+        before = (dict(self.history.tasks), dict(self.history.runs))
+        for run in late[RunStatus.QUEUED]:
+            self.hands.start(run)
+        for run in late[RunStatus.RUNNING]:
+            self.hands.finish(run, "finished")
+        read_on(self.history)
+        assert (self.history.tasks, self.history.runs) == before
 
     @rule(task=tasks)
     def answer(self, task: int) -> None:
@@ -202,6 +218,22 @@ class Interventions(RuleBasedStateMachine):
     @invariant()
     def log_and_tables_agree(self) -> None:
         assert untold(self.history) == []
+
+    @invariant()
+    def slots_count_what_holds_them_and_no_cap_is_exceeded(self) -> None:
+        slots = {slot.key: slot for slot in Slot.objects.all()}
+        held = held_slots()
+        assert {key: slot.running for key, slot in slots.items() if slot.running} == dict(held)
+        assert [key for key, count in held.items() if count > slots[key].cap] == []
+
+    @invariant()
+    def every_task_knows_how_many_it_waits_for(self) -> None:
+        """By the log: so many of its parents are not done."""
+        edges = TaskDependency.objects.values_list("task_id", "depends_on_id")
+        told = read_on(self.history).tasks
+        unmet = Counter(child for child, parent in edges if told[parent].status != _S.DONE)
+        counted = Task.objects.filter(unmet_dependencies__gt=0).values_list("pk", "unmet_dependencies")
+        assert dict(counted) == dict(unmet)
 
     def _command(self, task: int, command: str, **given: Any) -> None:
         """Give a command; the past that the log tells says whether it is accepted, and where it leads."""
