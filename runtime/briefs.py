@@ -72,15 +72,23 @@ def _dependencies(task: Task) -> str:
 
 def _done_before_death(run: TaskRun) -> str:
     """Name what the agent did last when its process died: a client killed right after a tool call forgets that it made it."""
-    moves = Event.objects.filter(run_id=run.pk, type=EventType.RUN_STATUS_CHANGED, payload__after=RunStatus.INTERRUPTED)
-    last = moves.order_by("-id").first()
-    if last is None or last.payload["reason"] != "process_gone":
+    if (dead := _dead(run)) is None:
         return ""
-    ended = list(run.lines.filter(kind=LogKind.TOOL_RESULT).order_by("-seq")[:_RECALLED])
-    called = run.lines.filter(kind=LogKind.TOOL_CALL, body__id__in=[line.body["id"] for line in ended])
+    ended = list(dead.lines.filter(kind=LogKind.TOOL_RESULT).order_by("-seq")[:_RECALLED])
+    called = dead.lines.filter(kind=LogKind.TOOL_CALL, body__id__in=[line.body["id"] for line in ended])
     calls = {line.body["id"]: line.body for line in called}
     done = [_recalled(calls[line.body["id"]], line.body) for line in reversed(ended) if line.body["id"] in calls]
     return "\n".join([_DIED, *done]) if done else ""
+
+
+def _dead(run: TaskRun) -> TaskRun | None:
+    """Return the run whose process died before this start: this one, or the attempt it goes on for."""
+    earlier = run.retry_of
+    if earlier is not None and run.epoch == 1:
+        return earlier if earlier.error_code == "crashed" else None
+    moves = Event.objects.filter(run_id=run.pk, type=EventType.RUN_STATUS_CHANGED, payload__after=RunStatus.INTERRUPTED)
+    last = moves.order_by("-id").first()
+    return run if last is not None and last.payload["reason"] == "process_gone" else None
 
 
 def _recalled(call: dict[str, Any], result: dict[str, Any]) -> str:

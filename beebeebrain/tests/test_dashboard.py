@@ -209,7 +209,7 @@ def test_a_scheduler_that_is_being_stopped_is_said(project: Project, admin_clien
 
 def test_interrupted_runs_are_said(project: Project, admin_client: Client) -> None:
     run = running(make_task(project), make_agent(project))
-    TaskRun.objects.filter(pk=run.pk).update(status=RunStatus.INTERRUPTED, started_at=timezone.now())
+    TaskRun.objects.filter(pk=run.pk).update(status=RunStatus.INTERRUPTED, owner="", started_at=timezone.now())
     assert notices(admin_client)[0].startswith("1 run is interrupted, the first started")
 
 

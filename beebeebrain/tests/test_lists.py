@@ -19,7 +19,7 @@ from beebeebrain.tests.world import make_world
 pytestmark = pytest.mark.django_db
 
 # These rows say by a method of theirs what is shown; all others are read as values.
-SHOW_THEMSELVES = {"event"}
+SHOW_THEMSELVES = {"breaker", "event"}
 
 
 def listed(patterns: list[Any]) -> Iterator[tuple[str, Any]]:

@@ -17,9 +17,10 @@ from orchestration.tests.factories import ACTOR, make_agent, make_project, make_
 from runtime import briefs
 from runtime.models import RunLog, TaskRun
 from runtime.services.finishing import finish_run
+from runtime.services.promoting import promote_due
 from runtime.services.resuming import CONTINUE
-from runtime.states import LogKind
-from runtime.tests.factories import ending
+from runtime.states import LogKind, RunStatus
+from runtime.tests.factories import claim_all, ending
 from runtime.tests.starts import begun, claimed
 
 pytestmark = pytest.mark.django_db
@@ -63,14 +64,14 @@ def logged(run: TaskRun, seq: int, kind: LogKind, **body: object) -> None:
     RunLog.objects.create(run=run, seq=seq, at=timezone.now(), kind=kind, body=body)
 
 
-def interrupted(task: Task, agent: Agent, code: str) -> TaskRun:
+def interrupted(task: Task, agent: Agent, code: str, outcome: str = "interrupted") -> TaskRun:
     """Return a run that is to go on, two tool calls after it began."""
     run = begun(task, agent)
     for seq, command in ((1, "make one"), (3, "make two")):
         logged(run, seq, LogKind.TOOL_CALL, id=str(seq), name="Bash", input={"command": command})
         logged(run, seq + 1, LogKind.TOOL_RESULT, id=str(seq), is_error=False, text=f"ran {command}")
     logged(run, 5, LogKind.TOOL_CALL, id="5", name="Bash", input={"command": "make three"})
-    return finish_run(run, ending("interrupted", code=code))
+    return finish_run(run, ending(outcome, code=code))
 
 
 def test_after_its_death_an_agent_is_told_what_it_had_done(project: Project, agent: Agent) -> None:
@@ -79,6 +80,13 @@ def test_after_its_death_an_agent_is_told_what_it_had_done(project: Project, age
         '- Bash {"command": "make one"}: done: ran make one',
         '- Bash {"command": "make two"}: done: ran make two',
     ]
+
+
+def test_after_the_crash_of_its_client_the_next_attempt_is_told_too(project: Project, agent: Agent) -> None:
+    interrupted(make_task(project), agent, outcome="failed", code="crashed")
+    TaskRun.objects.filter(status=RunStatus.RETRY_SCHEDULED).update(next_retry_at=timezone.now())
+    promote_due(actor=ACTOR)
+    assert "make two" in briefs.prompt(claim_all()[0])
 
 
 def test_an_agent_that_stopped_at_a_safe_point_knows_what_it_did(project: Project, agent: Agent) -> None:

@@ -53,7 +53,7 @@ def run(project: Project, agent: Agent) -> TaskRun:
 def nth(run: TaskRun, number: int) -> TaskRun:
     """Return the attempt that follows so many failures."""
     for attempt in range(2, number + 1):
-        TaskRun.objects.filter(pk=run.pk).update(status=RunStatus.FAILED)
+        TaskRun.objects.filter(pk=run.pk).update(status=RunStatus.FAILED, owner="", lease_until=None)
         run = TaskRun.objects.create(
             task=run.task,
             agent=run.agent,
@@ -219,7 +219,7 @@ def test_a_persons_retry_begins_a_new_row(run: TaskRun, agent: Agent) -> None:
     last = nth(run, 3)
     assert retries.failures_in_a_row(last) == 3
     Task.objects.update(status=TaskStatus.FAILED)
-    TaskRun.objects.filter(pk=last.pk).update(status=RunStatus.FAILED)
+    TaskRun.objects.filter(pk=last.pk).update(status=RunStatus.FAILED, owner="", lease_until=None)
     commands.retry_task(Task.objects.get(), actor=ACTOR)
     assert retries.failures_in_a_row(claimed(run.task, agent)) == 1
 
