@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from django.db import transaction
@@ -21,17 +19,11 @@ from runtime.models import SchedulerInstance, TaskRun
 from runtime.services.commands import cancel_task, pause_task, resume_task
 from runtime.states import RunStatus
 from tests.hive import ONCE_THROUGH, TWICE_STARTED, Hive, assert_log_is_whole, is_in, spent, statuses
-from tests.schedulers import Scheduler, directory, is_alive, kill, moves, site, slots_taken
+from tests.schedulers import Scheduler, directory, is_alive, kill, moves, slots_taken
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SHORT = {"BBB_LEASE_S": "2"}
-
-
-@pytest.fixture
-def hive(tmp_path: Path, transactional_db: None) -> Iterator[Hive]:
-    with site(tmp_path) as at:
-        yield Hive(at, tmp_path)
 
 
 def owner_of(scheduler: Scheduler) -> str:

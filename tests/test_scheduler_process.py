@@ -6,10 +6,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,15 +26,9 @@ from runtime.services.finishing import finish_run
 from runtime.states import RunStatus
 from runtime.tests.factories import ending, running
 from tests.hive import ONCE_THROUGH, TWICE_STARTED, Hive, assert_log_is_whole, spent, statuses
-from tests.schedulers import Scheduler, Site, directory, is_alive, kill, moves, run_moves, site, slots_taken
+from tests.schedulers import Scheduler, Site, directory, is_alive, kill, moves, run_moves, slots_taken
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def hive(tmp_path: Path, transactional_db: None) -> Iterator[Hive]:
-    with site(tmp_path) as at:
-        yield Hive(at, tmp_path)
 
 
 def test_a_task_starts_when_what_it_depends_on_has_landed_and_once_ends_by_itself(hive: Hive) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from django.db import connection, migrations, models
@@ -15,7 +14,7 @@ from django.db.migrations.state import ProjectState
 
 from runtime.models import TaskRun
 from tests.hive import ONCE_THROUGH, Hive, assert_log_is_whole, spent, statuses
-from tests.schedulers import moves, site, slots_taken
+from tests.schedulers import moves, slots_taken
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,12 +26,6 @@ class OfTomorrow(Migration):
         migrations.AddField("taskrun", "of_tomorrow", models.CharField(max_length=20, null=True)),
         migrations.AddIndex("taskrun", models.Index(fields=["of_tomorrow"], name="run_of_tomorrow")),
     ]
-
-
-@pytest.fixture
-def hive(tmp_path: Path, transactional_db: None) -> Iterator[Hive]:
-    with site(tmp_path) as at:
-        yield Hive(at, tmp_path)
 
 
 @contextmanager
