@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, InternalError, OperationalError, close_old_connections, connection
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
+# InternalError is how psycopg tells that PostgreSQL has ended a connection whose transaction was silent for too long: of a
+# scheduler, that is, that was stopped in the middle of one.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
 
 
 def reconnect() -> None:

@@ -33,6 +33,7 @@ from orchestration.states import TaskStatus
 from orchestration.tests.clients import ROOT
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
 from runtime import leases, recovery, schedulers
+from runtime.database import DATABASE_AWAY
 from runtime.dispatcher import Dispatcher
 from runtime.executors import local
 from runtime.models import SchedulerInstance, TaskRun
@@ -160,7 +161,7 @@ def test_a_transaction_of_which_nothing_is_heard_is_ended_by_the_server(task: Ta
         with psycopg.connect(conninfo()) as other:
             return not other.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [number]).fetchone()
 
-    with pytest.raises(OperationalError):
+    with pytest.raises(DATABASE_AWAY):
         fall_silent()
     connection.close()
     task.refresh_from_db()
