@@ -146,4 +146,5 @@ def test_what_a_scheduler_runs_is_found_by_index_whatever_has_ended() -> None:
             cursor.execute("SET LOCAL enable_seqscan = off")  # which is right for a table as small as this
     for rows in (TaskRun.objects.owned(OWNER), TaskRun.objects.holding_slots(), TaskRun.objects.expired(leases.now())):
         found = rows.order_by().explain()
-        assert "run_held" in found, found
+        # PostgreSQL may find another index that holds few rows as good, by what it knows of the table at the time.
+        assert "Seq Scan" not in found if connection.vendor == "postgresql" else "run_held" in found, found

@@ -305,4 +305,6 @@ def test_running_runs_tails_of_logs_and_what_is_pending_are_found_by_index(run: 
     ]
     for rows, index in wanted:
         found = rows.explain()
-        assert re.search(index, found), found
+        # PostgreSQL may find another index that holds few rows as good, by what it knows of the table at the time.
+        is_found = "Seq Scan" not in found if connection.vendor == "postgresql" else re.search(index, found)
+        assert is_found, found
