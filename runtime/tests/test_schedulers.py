@@ -5,7 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 from pytest_django import Settings
 
 from orchestration.tests.factories import make_agent, make_project, make_task
@@ -108,3 +109,12 @@ def test_a_scheduler_is_seen_for_three_leases(settings: Settings) -> None:
     long_ago = leases.now() - timedelta(seconds=3 * settings.LEASE_S + 1)
     SchedulerInstance.objects.filter(pk=scheduler.pk).update(heartbeat_at=long_ago)
     assert not schedulers.seen_lately()
+
+
+def test_a_scheduler_that_finds_no_database_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("runtime.dispatcher.schedulers.register", refused)
+    with pytest.raises(CommandError, match="The database does not answer: connection refused"):
+        call_command("runscheduler", "--once")

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from runtime import clients
 from runtime.clients import ClientsMissing
+from runtime.database import DATABASE_AWAY
 from runtime.dispatcher import Dispatcher
 from runtime.schedulers import SecondHost
 
@@ -36,4 +37,9 @@ class Command(BaseCommand):
             dispatcher = Dispatcher(max_runs=options["max_runs"], stop_agents=options["stop_agents"])
         except (SecondHost, ClientsMissing) as refused:
             raise CommandError(str(refused), returncode=2) from None
+        except DATABASE_AWAY as error:
+            message = (
+                f"The database does not answer: {error}. See that it runs and DATABASE_URL is right; then start again."
+            )
+            raise CommandError(message, returncode=1) from None
         dispatcher.run(once=options["once"])
