@@ -66,14 +66,17 @@ def _honouring_intents(run: TaskRun, task: Task, record: ExitRecord) -> ExitReco
 
 def _within_limits(run: TaskRun, task: Task, record: ExitRecord) -> ExitRecord:
     """What would go on by itself ends here when the task's own limits leave nothing to go on with."""
-    goes_on = record.outcome == "interrupted" or retries.delay_s(run, record) is not None
-    if not goes_on or not task.limits or task.is_held:
+    if not task.limits or task.is_held or not _goes_on(run, record):
         return record
     unit = allowances.task_spent_by(task, record.usage)
     if not unit:
         return record
     message = f"The task's limit of {unit} is used up. {record.code or record.outcome}: {record.message}"
     return replace(record, outcome="failed", code="task_limit", message=message)
+
+
+def _goes_on(run: TaskRun, record: ExitRecord) -> bool:
+    return record.outcome == "interrupted" or (record.outcome == "failed" and retries.delay_s(run, record) is not None)
 
 
 def _end(run: TaskRun, to: RunStatus, record: ExitRecord, actor: str, **changes: object) -> None:

@@ -24,7 +24,7 @@ from runtime import planning
 from runtime.allowances import Day, least, spent
 from runtime.models import DayUse, TaskRun
 from runtime.rundir import Usage
-from runtime.services.commands import retry_task
+from runtime.services.commands import cancel_task, retry_task
 from runtime.services.finishing import finish_run
 from runtime.services.resuming import resume_run
 from runtime.states import RunStatus
@@ -180,6 +180,13 @@ def test_a_task_whose_limit_is_used_up_is_not_continued_after_a_crash(project: P
     run = running(make_task(project, limits={"turns": 2}), agent)
     finish_run(run, ending("interrupted", code="process_gone", usage=USED))
     assert Task.objects.get().status == TaskStatus.FAILED
+
+
+def test_a_cancel_is_honoured_though_the_limit_is_used_up(project: Project, agent: Agent) -> None:
+    run = running(make_task(project, limits={"turns": 2}), agent)
+    cancel_task(run.task, actor=ACTOR)
+    finish_run(run, ending("failed", code="overloaded", usage=USED))
+    assert Task.objects.get().status == TaskStatus.CANCELLED
 
 
 def test_a_higher_limit_lets_an_answered_task_go_on(project: Project, agent: Agent) -> None:
