@@ -10,12 +10,6 @@ from django.db.models import Sum
 from llm.models import UsageDaily
 
 
-def spent_on(day: date, project_id: int) -> Decimal:
-    """Return what a project has spent on a day, in USD."""
-    spent = UsageDaily.objects.filter(project_id=project_id, date=day).aggregate(sum=Sum("cost_usd"))["sum"]
-    return spent or Decimal(0)
-
-
 def spent_by_project(day: date) -> dict[int, Decimal]:
     """Return what each project has spent on a day, in USD."""
     rows = UsageDaily.objects.filter(date=day).order_by().values_list("project_id").annotate(sum=Sum("cost_usd"))

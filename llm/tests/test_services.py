@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from llm.models import UsageDaily
-from llm.queries import spent_on
+from llm.queries import spent_by_project
 from llm.services import record_usage
 
 pytestmark = pytest.mark.django_db
@@ -24,4 +24,4 @@ def test_spending_is_counted_per_project_and_day() -> None:
     record_usage(day=DAY, provider="p", model="m", project_id=1, cost_usd=Decimal(1))
     record_usage(day=DAY, provider="p", model="n", project_id=1, cost_usd=Decimal(2))
     record_usage(day=DAY, provider="p", model="m", project_id=2, cost_usd=Decimal(4))
-    assert spent_on(DAY, 1) == Decimal(3)
+    assert spent_by_project(DAY)[1] == Decimal(3)
