@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import ExpressionWrapper, F, Q
 from django.utils import timezone
 
 from orchestration.states import (
@@ -100,6 +101,10 @@ class Agent(models.Model):
 
 _READY = Q(status=TaskStatus.TODO, unmet_dependencies=0, is_held=False)
 
+# False sorts first, so tasks that wait for no time come before those that do. NULLS FIRST would say the same, but SQLite
+# takes it in no index, and PostgreSQL would then sort all ready tasks to find the first.
+_IS_TIMED = ExpressionWrapper(Q(not_before__isnull=False), output_field=models.BooleanField())
+
 
 class TaskQuerySet(models.QuerySet["Task"]):
     def ready(self) -> TaskQuerySet:
@@ -111,8 +116,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
         now = timezone.now()
         return self.ready().filter(Q(not_before__isnull=True) | Q(not_before__lte=now)).in_order()
 
+    def next_due(self, now: datetime) -> TaskQuerySet:
+        """Return ready tasks whose `not_before` lies ahead, the first to come due first."""
+        return self.ready().filter(not_before__gt=now).order_by("not_before")
+
     def in_order(self) -> TaskQuerySet:
-        return self.order_by("priority", F("not_before").asc(nulls_first=True), "id")
+        """Put the next to start first."""
+        return self.order_by("priority", _IS_TIMED, "not_before", "id")
 
 
 class Task(models.Model):
@@ -155,11 +165,13 @@ class Task(models.Model):
         ordering = ["priority", "id"]
         indexes = [
             # Which ready task is next, over all projects?
-            models.Index(fields=["priority", "not_before", "id"], condition=_READY, name="task_ready"),
+            models.Index("priority", _IS_TIMED, "not_before", "id", condition=_READY, name="task_ready"),
             # Which ready task of this project is next?
             models.Index(
-                fields=["project", "priority", "not_before", "id"], condition=_READY, name="task_ready_project"
+                "project", "priority", _IS_TIMED, "not_before", "id", condition=_READY, name="task_ready_project"
             ),
+            # When does the next ready task come due?
+            models.Index(fields=["not_before"], condition=_READY & Q(not_before__isnull=False), name="task_ready_later"),
             # The board and the lists: tasks of a project in a status.
             models.Index(fields=["project", "status", "priority", "id"], name="task_board"),
             # The list of all tasks, page by page.

@@ -183,7 +183,7 @@ def next_due() -> float | None:
     # A retry of a held task is not promoted, however late it is: it would keep the loop from sleeping.
     retries = TaskRun.objects.filter(status=RunStatus.RETRY_SCHEDULED, task__is_held=False)
     retry = retries.order_by("next_retry_at").first()
-    start = Task.objects.ready().filter(not_before__gt=now).order_by("not_before").first()
+    start = Task.objects.next_due(now).first()
     moments = (retry and retry.next_retry_at, start and start.not_before, _next_reset(now))
     times = [moment for moment in moments if moment]
     return max(0.0, (min(times) - now).total_seconds()) if times else None
