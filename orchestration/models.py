@@ -171,7 +171,9 @@ class Task(models.Model):
                 "project", "priority", _IS_TIMED, "not_before", "id", condition=_READY, name="task_ready_project"
             ),
             # When does the next ready task come due?
-            models.Index(fields=["not_before"], condition=_READY & Q(not_before__isnull=False), name="task_ready_later"),
+            models.Index(
+                fields=["not_before"], condition=_READY & Q(not_before__isnull=False), name="task_ready_later"
+            ),
             # The board and the lists: tasks of a project in a status.
             models.Index(fields=["project", "status", "priority", "id"], name="task_board"),
             # The list of all tasks, page by page.
