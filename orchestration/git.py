@@ -13,6 +13,7 @@ This module imports no Django, so that a runner may use it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -76,6 +77,8 @@ _ENVIRONMENT = {
 }
 _INHERITED = ("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR")
 
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+
 _held = threading.local()
 
 
@@ -87,6 +90,10 @@ class GitError(Exception):
         self.stderr = stderr
         self.returncode = returncode
         self.stdout = stdout
+
+
+class GitStarved(GitError):
+    """The machine had no descriptor, process or memory left to run git with. A moment later it may have."""
 
 
 class RepositoryInvalid(Exception):
@@ -175,6 +182,8 @@ def validate_branch(name: str) -> str:
         raise GitError(f"{name!r} is no valid branch name.")
     try:
         run_git(Path("/"), "check-ref-format", f"refs/heads/{name}")
+    except GitStarved:
+        raise
     except GitError as error:
         raise GitError(f"{name!r} is no valid branch name.", error.stderr) from None
     return name
@@ -267,7 +276,7 @@ def _lock(path: Path, timeout_s: float) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise GitError(f"The repository cannot be locked: {path}: {error.strerror}.") from error
+        raise _not_run(f"The repository cannot be locked: {path}: {error.strerror}.", error) from error
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -290,29 +299,40 @@ def _run(
     env: Mapping[str, str] | None,
     limit: int | None,
 ) -> tuple[str, bool]:
+    try:
+        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
+            # Files, not pipes: nothing can block on them, whoever keeps them open.
+            stdin.write((input or "").encode(errors="surrogateescape"))
+            stdin.seek(0)
+            process = _start(directory, args, stdin, stderr, env or {})
+            output, is_cut = _collect(process, args, time.monotonic() + timeout_s, limit)
+            text = output.decode(errors="surrogateescape")
+            if process.returncode and not is_cut:
+                raise _failure(args, process.returncode, text, stderr)
+            return text, is_cut
+    except (OSError, ValueError) as error:
+        raise _not_run(f"git could not be started: {error}.", error) from error
+
+
+def _start(
+    directory: Path, args: tuple[str, ...], stdin: IO[bytes], stderr: IO[bytes], env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     command = ["git", "--no-pager", *(word for item in _SAFE.items() for word in ("-c", "=".join(item)))]
-    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
-        # Files, not pipes: nothing can block on them, whoever keeps them open.
-        stdin.write((input or "").encode(errors="surrogateescape"))
-        stdin.seek(0)
-        try:
-            process = subprocess.Popen(  # noqa: S603  (git, with arguments of ours; user text comes behind options)
-                [*command, "-C", str(directory), *args],
-                cwd="/",
-                env=_environment(directory) | dict(env or {}),
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                start_new_session=True,  # a Ctrl-C meant for us must not cut git short
-                pass_fds=tuple(_held_locks().values()),
-            )
-        except (OSError, ValueError) as error:
-            raise GitError(f"git could not be started: {error}.") from error
-        output, is_cut = _collect(process, args, time.monotonic() + timeout_s, limit)
-        text = output.decode(errors="surrogateescape")
-        if process.returncode and not is_cut:
-            raise _failure(args, process.returncode, text, stderr)
-        return text, is_cut
+    return subprocess.Popen(  # noqa: S603  (git, with arguments of ours; user text comes behind options)
+        [*command, "-C", str(directory), *args],
+        cwd="/",
+        env=_environment(directory) | dict(env),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,  # a Ctrl-C meant for us must not cut git short
+        pass_fds=tuple(_held_locks().values()),
+    )
+
+
+def _not_run(message: str, error: Exception) -> GitError:
+    is_starved = isinstance(error, OSError) and error.errno in _SHORTAGES
+    return GitStarved(message) if is_starved else GitError(message)
 
 
 def _collect(
@@ -358,7 +378,8 @@ def _failure(args: tuple[str, ...], returncode: int, stdout: str, stream: IO[byt
     stderr = stream.read().decode(errors="replace").strip()
     reason = next((line for line in stderr.splitlines() if line.startswith(("fatal:", "error:"))), stderr[:500])
     message = f"git {args[0]} failed ({returncode}): {reason or 'no reason given'}"
-    return GitError(message, stderr, returncode=returncode, stdout=stdout)
+    kind = GitStarved if any(os.strerror(shortage) in stderr for shortage in _SHORTAGES) else GitError
+    return kind(message, stderr, returncode=returncode, stdout=stdout)
 
 
 def _environment(directory: Path) -> dict[str, str]:

@@ -104,6 +104,8 @@ def _prepare_worktree(run: TaskRun) -> bool:
             base_branch=project.base_branch,
             root=worktrees_root(),
         )
+    except git.GitStarved as error:
+        raise StartFailed("crashed", str(error)) from None
     except (git.GitError, PathNotAllowed) as error:
         raise StartFailed("workspace_failed", str(error)) from None
     write_fenced(run, workspace=str(path), branch=worktree.branch, base_commit=worktree.base_commit)

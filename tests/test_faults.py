@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -27,12 +28,13 @@ from rest_framework.test import APIClient
 
 from events.services import unit_of_work
 from events.wakeup import Listener
+from orchestration.git import GitError
 from orchestration.models import Agent, Project, Task
 from orchestration.services.tasks import update_task
 from orchestration.states import TaskStatus
 from orchestration.tests.clients import ROOT
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
-from runtime import leases, recovery, schedulers
+from runtime import leases, recovery, schedulers, workspace
 from runtime.database import DATABASE_AWAY
 from runtime.dispatcher import Dispatcher
 from runtime.executors import local
@@ -294,26 +296,27 @@ def test_who_listens_keeps_nobody_from_shortening_the_wal(project: Project) -> N
     assert is_busy == 0
 
 
+@pytest.mark.parametrize(("module", "step"), [(local, "launch"), (workspace, "add_worktree")])
 def test_a_start_for_which_there_is_no_file_descriptor_is_made_later(
-    agent: Agent, task: Task, monkeypatch: pytest.MonkeyPatch
+    agent: Agent, task: Task, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
-    launch, failed = local.launch, list[int | None]()
+    take, failed = getattr(module, step), list[Exception]()
 
-    def exhausted(*given: Any) -> int:
+    def exhausted(*given: Any, **named: Any) -> Any:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft if failed else 3, hard))
         try:
-            return launch(*given)
-        except OSError as error:
-            failed.append(error.errno)
+            return take(*given, **named)
+        except (OSError, GitError) as error:
+            failed.append(error)
             raise
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
-    monkeypatch.setattr(local, "launch", exhausted)
+    monkeypatch.setattr(module, step, exhausted)
     Dispatcher().run(once=True)
     task.refresh_from_db()
-    assert failed == [errno.EMFILE]
+    assert [os.strerror(errno.EMFILE) in str(error) for error in failed] == [True]
     assert task.status == TaskStatus.REVIEW
     assert [run.error_code for run in task.runs.order_by("attempt")] == ["crashed", ""]
 

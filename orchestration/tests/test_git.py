@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestration import git
-from orchestration.git import GitError, RepositoryInvalid, repository_lock, run_git
+from orchestration.git import GitError, GitStarved, RepositoryInvalid, repository_lock, run_git
 
 
 @pytest.fixture
@@ -56,6 +56,12 @@ def test_missing_folder_is_a_git_error(tmp_path: Path) -> None:
 def test_nul_in_an_argument_is_a_git_error(repo: Path) -> None:
     with pytest.raises(GitError, match="could not be started"):
         run_git(repo, "log", "a\0b")
+
+
+def test_git_that_runs_out_of_something_itself_is_starved(repo: Path) -> None:
+    run_git(repo, "config", "alias.greedy", "!echo 'fatal: cannot open pack: Too many open files' >&2; exit 128")
+    with pytest.raises(GitStarved, match="Too many open files"):
+        run_git(repo, "greedy")
 
 
 def test_slow_command_is_stopped_with_all_its_children(repo: Path, tmp_path: Path) -> None:
