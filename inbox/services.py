@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from django.db.models import F
@@ -16,7 +18,7 @@ from inbox.states import ItemStatus, ItemType, Resolution
 from orchestration.exceptions import InvalidTransition, VersionConflict
 from orchestration.models import Project, Task
 from orchestration.services import comments, tasks
-from orchestration.services.interventions import audited, require_version
+from orchestration.services.interventions import audited, record_applied, require_version
 from orchestration.services.locks import lock_tasks
 from orchestration.services.rows import reread
 from orchestration.states import TaskStatus
@@ -38,6 +40,8 @@ OFFERED: dict[ItemType, tuple[Action, ...]] = {
     ItemType.ALERT: ("dismiss",),
 }
 _NEEDS_INPUT = {"answer", "request_changes"}
+_DECISIONS = {"approve", "request_changes"}
+"""What a person decides about work in review."""
 
 
 def offered_by(item: InboxItem) -> tuple[Action, ...]:
@@ -70,18 +74,56 @@ def ask(
     # Of two who ask in the same moment one gets the item of the other.
     item, is_new = InboxItem.objects.open().get_or_create(dedupe_key=dedupe_key, defaults=about | told)
     if is_new:
-        events.append(
-            EventType.INBOX_ITEM_CREATED,
-            project_id=item.project_id,
-            task_id=item.task_id,
-            run_id=run_id,
-            actor=actor,
-            trace_id=trace_id,
-            item_id=item.pk,
-            item_type=item_type,
-            title=item.title,
-        )
+        _record_asked(item, actor=actor, trace_id=trace_id)
     return item
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """What an item is to say about the end of a run."""
+
+    task: Task
+    title: str
+    content: str
+    dedupe_key: str
+    run_id: int
+    trace_id: str
+
+
+def ask_about_each(item_type: ItemType, notices: Collection[Notice], *, actor: str) -> None:
+    """Put an item about each of these tasks into the inbox, as `ask` does.
+
+    Runs in the caller's unit of work. The tasks are locked, so nobody else asks about them in this moment.
+    """
+    keys = [notice.dedupe_key for notice in notices]
+    known = set(InboxItem.objects.open().filter(dedupe_key__in=keys).values_list("dedupe_key", flat=True))
+    new = {notice.dedupe_key: notice for notice in notices if notice.dedupe_key not in known}
+    for item in InboxItem.objects.bulk_create(_item(item_type, notice) for notice in new.values()):
+        _record_asked(item, actor=actor, trace_id=new[item.dedupe_key].trace_id)
+
+
+def _item(item_type: ItemType, notice: Notice) -> InboxItem:
+    return InboxItem(
+        project_id=notice.task.project_id,
+        task=notice.task,
+        run_id=notice.run_id,
+        item_type=item_type,
+        title=notice.title[:300],
+        content=notice.content,
+        dedupe_key=notice.dedupe_key,
+    )
+
+
+def _record_asked(item: InboxItem, *, actor: str, trace_id: str | None) -> None:
+    events.append(
+        EventType.INBOX_ITEM_CREATED,
+        **_place(item),
+        actor=actor,
+        trace_id=trace_id,
+        item_id=item.pk,
+        item_type=item.item_type,
+        title=item.title,
+    )
 
 
 @events.unit_of_work()
@@ -98,8 +140,17 @@ def close_item(
     Without `action`, the first that the type offers. Raises ItemClosed, ActionNotOffered, UserInputRequired,
     InvalidTransition, VersionConflict.
     """
+    action = action or offered_by(item)[0]
+    _carry_out(item, action, actor=actor, user_input=user_input, expected_version=expected_version)
+    if item.task is not None and action in _DECISIONS:
+        record_applied(item.task, action, actor=actor)
+    return item
+
+
+def _carry_out(
+    item: InboxItem, action: Action, *, actor: str, user_input: str, expected_version: int | None = None
+) -> None:
     offered = offered_by(item)
-    action = action or offered[0]
     if action not in offered:
         raise ActionNotOffered(f"A {item.item_type} item closes with {' or '.join(offered)}.")
     if action in _NEEDS_INPUT and not user_input.strip():
@@ -108,11 +159,10 @@ def close_item(
         # A command locks its task before it closes the task's items: the same order here.
         lock_tasks([item.task_id])
     _close(item, _RESOLUTIONS[action], actor=actor, user_input=user_input, expected_version=expected_version)
-    if action in {"approve", "request_changes"}:
+    if action in _DECISIONS:
         _settle_review(item, action, actor=actor)
     if user_input.strip():
         _record_input(item, actor=actor)
-    return item
 
 
 @audited("approve")
@@ -194,7 +244,7 @@ def _close_review(task: Task, action: Action, user_input: str = "", *, actor: st
     if item is None:
         now = "approved and waits to be merged" if task.approved_at else task.status
         raise InvalidTransition(f"Task {task.pk} is {now}; there is nothing to review.", status=task.status)
-    close_item(item, actor=actor, action=action, user_input=user_input)
+    _carry_out(item, action, actor=actor, user_input=user_input)
 
 
 def _settle_review(item: InboxItem, action: Action, *, actor: str) -> None:

@@ -74,6 +74,17 @@ def test_a_review_closed_without_a_word_approves(task: Task) -> None:
     assert task.approved_at is not None
 
 
+@pytest.mark.parametrize("by", ["item", "task"])
+def test_a_decision_is_on_record_once_by_whichever_door_it_came(task: Task, by: str) -> None:
+    item = review(task)
+    if by == "item":
+        services.close_item(item, actor=ACTOR)
+    else:
+        services.approve_task(task, actor=ACTOR)
+    audited = Event.objects.filter(type=EventType.TASK_INTERVENTION_AUDIT, task_id=task.pk)
+    assert [(event.payload["command"], event.actor) for event in audited] == [("approve", ACTOR)]
+
+
 def test_requested_changes_send_the_task_back_with_the_comment(task: Task) -> None:
     review(task)
     services.request_changes(task, changes="Name it better", actor=ACTOR)

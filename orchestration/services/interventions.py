@@ -61,6 +61,11 @@ def require_version(task: Task, expected_version: int | None) -> None:
         raise stale(task)
 
 
+def record_applied(task: Task, command: str, *, actor: str) -> None:
+    """Record a command that was given by other means, such as the answer to an item. Within its unit of work."""
+    _record(task, command, actor, "applied")
+
+
 @events.unit_of_work()
 def _record_refusal(task: Task, command: str, actor: str, refusal: DomainError) -> None:
     with contextlib.suppress(Gone):
