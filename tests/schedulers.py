@@ -95,13 +95,13 @@ class Site:
         (self.home / "beebeebrain.db").symlink_to(name)
         return {}
 
-    def start(self, *options: str, **environment: str) -> Scheduler:
-        """Start a scheduler."""
+    def start(self, *options: str, tree: Path = ROOT, **environment: str) -> Scheduler:
+        """Start a scheduler, if need be of another version's code."""
         stderr = self.home / f"scheduler-{len(self.schedulers) + 1}.log"
         with stderr.open("wb") as stream:
             process = subprocess.Popen(
                 [sys.executable, "manage.py", "runscheduler", *options],
-                cwd=ROOT,
+                cwd=tree,
                 env=self.environment | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
