@@ -26,8 +26,9 @@ demo: $(RUN_READY) ## The same on a small project, offline, with scripted answer
 test: $(TEST_READY) ## Everything: lint, types, imports, migrations, all tests on SQLite and on PostgreSQL
 	@$(PY) -m tests
 
-test-long: $(TEST_READY) ## The tests marked `torture`, on both databases
-	@$(PY) -m tests sqlite postgres -- -m torture
+test-long: $(TEST_READY) ## The tests marked `torture`, on both databases, and on PostgreSQL those that `make test` runs on SQLite alone
+	@$(PY) -m tests sqlite -- -m torture
+	@$(PY) -m tests postgres -- -m "torture or one_database" --also-one-database
 
 torture: $(TEST_READY) ## Six schedulers on a random graph while processes are killed and databases restarted; ARGS="--seconds 600 --seed 7 --database postgres"
 	@$(PY) -m tests.torture $(ARGS)
@@ -53,11 +54,17 @@ check-format: $(TEST_READY) ## Say what `make format` would change
 bench: $(TEST_READY) ## Measure, one line per figure; ONLY=latency picks one group
 	@$(PY) -m benchmarks $(ONLY)
 
-openapi: $(TEST_READY) ## Write docs/openapi.yaml and docs/errors.md anew, as the code has them
+bench-peers: $(TEST_READY) ## Install the queues and engines that `make bench` measures beside ours, into .bench; ONLY=dbos picks one
+	@$(PY) -m benchmarks.peers $(ONLY)
+
+openapi: $(TEST_READY) ## Write docs/openapi.yaml, docs/errors.md and docs/events.* anew, as the code has them
 	@set -e; export BBB_PROFILE=test BBB_HOME=$$(mktemp -d); trap 'rm -rf "$$BBB_HOME"' EXIT; \
 	$(PY) manage.py spectacular --validate --fail-on-warn --file "$$BBB_HOME/openapi.yaml"; \
 	$(PY) manage.py describe_errors > "$$BBB_HOME/errors.md"; \
-	cp "$$BBB_HOME/openapi.yaml" "$$BBB_HOME/errors.md" docs/
+	$(PY) manage.py describe_events > "$$BBB_HOME/events.md"; \
+	$(PY) manage.py describe_events --format jsonschema > "$$BBB_HOME/events.schema.json"; \
+	$(PY) manage.py describe_events --format typescript > "$$BBB_HOME/events.d.ts"; \
+	cp "$$BBB_HOME/openapi.yaml" "$$BBB_HOME/errors.md" "$$BBB_HOME"/events.* docs/
 
 ##@ Set up
 setup: $(TEST_READY) ## Only install what `make test` needs
@@ -71,7 +78,7 @@ COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/uv pip compile --qui
 	--no-emit-index-url --python-version 3.11 $(if $(UPGRADE),--upgrade)
 
 clean: ## Remove what was installed, measured and cached here; data in $BBB_HOME stays
-	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov staticfiles
+	rm -rf $(VENV) .bench .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov staticfiles
 
 help: ## Show this
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z -]+:.*## / { printf "  %-36s %s\n", $$1, $$2 }' Makefile
@@ -92,5 +99,5 @@ $(TEST_READY): requirements/test.txt $(VENV)/.uv
 	@$(SYNC) requirements/test.txt
 	@touch $@
 
-.PHONY: run demo test test-long torture mutants lint types imports migrations test-sqlite test-postgres coverage format check-format bench openapi \
+.PHONY: run demo test test-long torture mutants lint types imports migrations test-sqlite test-postgres coverage format check-format bench bench-peers openapi \
 	setup lock clean help

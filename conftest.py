@@ -19,4 +19,4 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     isolate(folder, BBB_PROFILE="test")
 django.setup()
 
-pytest_plugins = ["tests.selection", "tests.audit", "tests.counts"]
+pytest_plugins = ["tests.selection", "tests.audit", "tests.counts", "tests.sharing", "tests.statics"]

@@ -12,10 +12,14 @@ import tempfile
 import time
 from collections.abc import Mapping
 
-from tests.commands import STOPPED, run
+from tests.commands import STOPPED, run, run_together
 
 MANAGE = ["python", "manage.py"]
+# The longest of these uses one core only, so they run side by side.
+TOGETHER = ("types", "lint", "imports", "migrations")
 TESTS = ["pytest", "-n", "auto", "--dist", "worksteal", "-q"]
+# What only costs time: sources compiled anew by each of the many processes that tests start, and a check of C code's memory.
+QUICK: dict[str, str | None] = {"PYTHONDONTWRITEBYTECODE": None, "PYTHONMALLOC": "pymalloc"}
 # A server that is there already (DATABASE_URL in CI) is used; otherwise one is started for the occasion.
 ON_POSTGRES = [] if os.environ.get("DATABASE_URL") else ["python", "-m", "tests.postgres", "--"]
 
@@ -42,12 +46,27 @@ def main(arguments: list[str]) -> int:
     results: dict[str, tuple[int, float]] = {}
     with tempfile.TemporaryDirectory(prefix="bbb-check-") as home:
         try:
+            _run_together([name for name in names if name in TOGETHER], home, results)
             for name in names:
-                results[name] = _run_part(name, more, {"BBB_HOME": home, "BBB_PROFILE": "test"})
+                if name not in TOGETHER:
+                    results[name] = _run_part(name, more, {"BBB_HOME": home, "BBB_PROFILE": "test"})
         except KeyboardInterrupt:
-            results[name] = (STOPPED, 0.0)
+            results[next((name for name in names if name not in results), names[-1])] = (STOPPED, 0.0)
     _report(results)
     return max(status for status, _ in results.values())
+
+
+def _run_together(names: list[str], home: str, results: dict[str, tuple[int, float]]) -> None:
+    """Run parts side by side, and note for each the worst exit status and the seconds until its last command ended."""
+    began = time.monotonic()
+    commands = [(name, command) for name in names for command in PARTS[name]]
+    environment: dict[str, str | None] = {"BBB_PROFILE": "test", "DATABASE_URL": None, "PYTHONDONTWRITEBYTECODE": None}
+    # To each a home of its own: the first start of an installation is made by one process alone.
+    jobs = [(command, {**environment, "BBB_HOME": f"{home}/{number}"}) for number, (_, command) in enumerate(commands)]
+    for index, status in run_together(jobs):
+        name = commands[index][0]
+        worst = max(status, results.get(name, (0, 0.0))[0])
+        results[name] = (worst, time.monotonic() - began)
 
 
 def _run_part(name: str, more: list[str], environment: Mapping[str, str | None]) -> tuple[int, float]:
@@ -55,8 +74,8 @@ def _run_part(name: str, more: list[str], environment: Mapping[str, str | None])
     sys.stdout.write(f"\n── {name} {'─' * (76 - len(name))}\n")
     began = time.monotonic()
     database = {} if name == "postgres" else {"DATABASE_URL": None}
-    extra, strict = (more, {"PYTHONDEVMODE": "1"}) if name in ("sqlite", "postgres") else ([], {})
-    status = max(run([*command, *extra], {**environment, **database, **strict}) for command in PARTS[name])
+    strict = {"PYTHONDEVMODE": "1", **QUICK}
+    status = max(run([*command, *more], {**environment, **database, **strict}) for command in PARTS[name])
     return status, time.monotonic() - began
 
 

@@ -70,6 +70,8 @@ class Site:
         self.home = folder / "data"
         self.user = folder / "user"
         self.schedulers: list[Scheduler] = []
+        self.tree = ROOT
+        """The code of the schedulers that are started from now on."""
         for path in (self.home, self.user):
             path.mkdir(parents=True)
         self.environment = self._environment() | environment
@@ -95,13 +97,13 @@ class Site:
         (self.home / "beebeebrain.db").symlink_to(name)
         return {}
 
-    def start(self, *options: str, tree: Path = ROOT, **environment: str) -> Scheduler:
-        """Start a scheduler, if need be of another version's code."""
+    def start(self, *options: str, **environment: str) -> Scheduler:
+        """Start a scheduler."""
         stderr = self.home / f"scheduler-{len(self.schedulers) + 1}.log"
         with stderr.open("wb") as stream:
             process = subprocess.Popen(
                 [sys.executable, "manage.py", "runscheduler", *options],
-                cwd=tree,
+                cwd=self.tree,
                 env=self.environment | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import copy
 from typing import Any
 
 import pytest
@@ -25,9 +25,17 @@ PATHS = sorted(path for path in endpoints() if path.startswith(API))
 NOUNS = ["projects", "agents", "tasks", "documents", "comments"]
 
 
+@pytest.fixture(scope="module")
+def made(shared_rows: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[User, World]:
+    """Make one of everything, and an admin with a token."""
+    user = make_user(Role.ADMIN)
+    make_token(user)
+    return user, make_world(tmp_path_factory.mktemp("world"), "bees")
+
+
 @pytest.fixture
-def user() -> User:
-    return make_user(Role.ADMIN)
+def user(made: tuple[User, World]) -> User:
+    return copy.deepcopy(made[0])
 
 
 @pytest.fixture
@@ -38,9 +46,8 @@ def client(user: User) -> APIClient:
 
 
 @pytest.fixture
-def world(tmp_path: Path, user: User) -> World:
-    make_token(user)
-    return make_world(tmp_path, "bees")
+def world(made: tuple[User, World]) -> World:
+    return copy.deepcopy(made[1])
 
 
 def address(endpoint: Endpoint, world: World) -> str:

@@ -84,3 +84,25 @@ def test_every_part_runs_and_one_failure_fails_all(
     said = capfd.readouterr().out
     assert "here" in said
     assert said.endswith("checks: 1 passed, 1 failed\n")
+
+
+def test_parts_side_by_side_are_shown_whole_and_one_failure_fails_all(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # Each ends only when it has seen that the other runs.
+    meet = "import pathlib, sys, time; own, other = map(pathlib.Path, sys.argv[1:3]); own.touch(); print(own.name, 'begins')"
+    wait = (
+        "deadline = time.monotonic() + 60\nwhile not other.exists() and time.monotonic() < deadline: time.sleep(0.02)"
+    )
+    end = "print(own.name, 'ends'); sys.exit(0 if other.exists() and own.name == 'good' else 3)"
+    names = {"lint": ("good", "bad"), "types": ("bad", "good")}
+    code = "\n".join([meet, wait, end])
+    commands = {
+        part: [["python", "-c", code, *(str(tmp_path / name) for name in pair)]] for part, pair in names.items()
+    }
+    monkeypatch.setattr(checks, "PARTS", commands)
+    assert checks.main([]) == 3
+    said = capfd.readouterr().out
+    assert "good begins\ngood ends\n" in said and "bad begins\nbad ends\n" in said
+    assert "lint         ok" in said and "types        FAILED (3)" in said
+    assert said.endswith("checks: 1 passed, 1 failed\n")

@@ -26,7 +26,8 @@ from runtime.models import RunLog, TaskRun
 from runtime.states import RunStatus
 from tests.schedulers import Site, directory, kill, moves, site, slots_taken
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# The client and git are what is tried here; what the scheduler asks the database is asked on both in test_scheduler_process.py.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_database]
 
 # What a request of these numbers costs with the client's default model.
 USAGE = "[usage]\ninput_tokens = 1000\noutput_tokens = 100\n"

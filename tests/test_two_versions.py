@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
 
 def latest_migration() -> str:
     [(_, name)] = MigrationLoader(connection).graph.leaf_nodes("runtime")
-    return name
+    return str(name)
 
 
 def manage(tree: Path, hive: Hive, *command: str) -> None:
@@ -58,7 +58,8 @@ def test_an_agent_of_the_version_before_is_adopted_by_the_next_when_its_schedule
     manage(next_version, hive, "migrate", "-v0")
     waiting = [hive.task("cost 0.25", "write a.txt x") for _ in range(3)]
     hive.site.until(lambda: old.log("database_is_newer"), "the old one sees that it is of yesterday")
-    new = hive.site.start(tree=next_version)
+    hive.site.tree = next_version
+    new = hive.site.start()
     fresh = hive.finished(*waiting)
     assert {line["run_id"] for line in new.log("run_started")} == {run.pk for run in fresh}
     old.kill()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,9 +54,14 @@ def client(user: User) -> APIClient:
     return client
 
 
+@pytest.fixture(scope="module")
+def made(shared_rows: None, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"), "bees")
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return make_world(tmp_path, "bees")
+def world(made: World) -> World:
+    return copy.deepcopy(made)
 
 
 def url(world: World, path: str) -> str:

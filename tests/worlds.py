@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.utils import timezone
+
 from events.models import Event
 from inbox.models import InboxItem
 from inbox.services import ask
@@ -14,7 +16,8 @@ from orchestration.models import Agent, Comment, Document, Project, Task, TaskDe
 from orchestration.services.comments import create_comment
 from orchestration.services.documents import create_document
 from orchestration.tests.factories import ACTOR, git, make_agent, make_project, make_task
-from runtime.models import TaskRun
+from runtime.models import RunLog, TaskRun
+from runtime.states import LogKind
 from runtime.tests.factories import running
 
 
@@ -38,6 +41,8 @@ class World:
     breaker: Breaker
     """Of a credential that nobody uses."""
     event: Event
+    line: RunLog
+    """What the run said."""
 
     @property
     def ids(self) -> dict[str, int]:
@@ -53,6 +58,7 @@ class World:
             "inbox": self.item.pk,
             "breakers": self.breaker.pk,
             "events": self.event.pk,
+            "logs": self.line.pk,
         }
 
 
@@ -66,7 +72,9 @@ def make_world(folder: Path, name: str) -> World:
     comment = create_comment(task=task, body=name, author=name, actor=ACTOR)
     create_comment(document=document, body=name, author=name, actor=ACTOR)
     run, commit = running(busy, agent), git(folder / name, "rev-parse", "HEAD")
-    TaskRun.objects.filter(pk=run.pk).update(base_commit=commit, head_commit=commit)
+    TaskRun.objects.filter(pk=run.pk).update(base_commit=commit, head_commit=commit, log_seq=1)
+    line = RunLog.of(run, seq=1, at=timezone.now(), kind=LogKind.TEXT, body={"text": name})
+    line.save()
     item = ask(ItemType.AWAIT_USER_INPUT, task=busy, title=name, dedupe_key=name, run_id=run.pk, actor=ACTOR)
     return World(
         name=name,
@@ -82,4 +90,5 @@ def make_world(folder: Path, name: str) -> World:
         item=item,
         breaker=Breaker.objects.create(provider="noop", fingerprint=name),
         event=Event.objects.filter(project_id=project.pk).latest("id"),
+        line=line,
     )

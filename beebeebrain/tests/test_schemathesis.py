@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,10 +14,11 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections, connection, transaction
 from hypothesis.errors import FlakyStrategyDefinition
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import TestPhase
 from schemathesis.pytest.lazy import get_all_tests
 from schemathesis.specs.openapi.checks import ignored_auth, response_schema_conformance
 
@@ -95,7 +97,10 @@ pytestmark = pytest.mark.django_db
 
 def describe(changes: dict[str, Any]) -> Any:
     """Return the description, which the application itself answers for."""
-    api = schemathesis.openapi.from_path(PAGE, config=SchemathesisConfig.from_dict(CONFIG | changes))
+    # The stream has no end, and this server no event loop: events/tests/test_stream.py asks it.
+    api = schemathesis.openapi.from_path(PAGE, config=SchemathesisConfig.from_dict(CONFIG | changes)).exclude(
+        operation_id="events_stream"
+    )
     api.app = get_wsgi_application()
     return api
 
@@ -270,9 +275,18 @@ def ask(api: Any, name: str, asked: Callable[[Case], object]) -> None:
     found.ok()[1]()
 
 
+def is_in_sample(case: Case) -> bool:
+    """Tell whether `make test` sends a request: of the hundreds that go over every keyword of a schema a third, another one on each
+    database. `make test-long` sends them all."""
+    assert case.meta is not None
+    said = repr((case.path_parameters, case.query, case.headers, case.cookies, case.body))
+    third = 1 if connection.vendor == "postgresql" else 0
+    return case.meta.phase.name != TestPhase.COVERAGE or zlib.crc32(said.encode(errors="replace")) % 3 == third
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_answers_as_described(name: str, world: World) -> None:
-    ask(API, name, world.ask)
+    ask(API, name, lambda case: world.ask(case) if is_in_sample(case) else None)
 
 
 @pytest.mark.torture
@@ -295,7 +309,7 @@ def test_a_viewer_is_refused_as_described(name: str, world: World) -> None:
 
 def test_what_was_made_is_found_and_what_was_deleted_is_not(world: World) -> None:
     """Requests follow one another, with ids from the answers before."""
-    world.follow(API, max_examples=40)
+    world.follow(API, max_examples=20)
 
 
 @pytest.mark.torture

@@ -107,14 +107,21 @@ def test_overloaded_step_is_tried_again(machine: Machine) -> None:
     assert (retries, lines[-1]["result"]) == ([529], "Done.")
 
 
-@pytest.mark.parametrize("fault", ["drop", "drop_mid_stream", "error_mid_stream", "malformed", "html", "api_error"])
+# The client is pinned, and each start of it takes a second or two: `make test` tries some faults, `make test-long` all.
+def at_length(*values: str) -> list[Any]:
+    return [pytest.param(value, marks=pytest.mark.torture) for value in values]
+
+
+@pytest.mark.parametrize(
+    "fault", ["drop_mid_stream", "html", *at_length("drop", "error_mid_stream", "malformed", "api_error")]
+)
 def test_lasting_fault_fails_the_run(machine: Machine, fault: str) -> None:
     with standin(f'[[step]]\nfault = "{fault}"') as server:
         lines = machine.run(server.url, "go", retries=0)
     assert lines[-1]["is_error"] is True
 
 
-@pytest.mark.parametrize("fault", ["drop", "drop_mid_stream", "api_error"])
+@pytest.mark.parametrize("fault", ["drop", *at_length("drop_mid_stream", "api_error")])
 def test_passing_fault_is_survived(machine: Machine, fault: str) -> None:
     with standin(f'[[step]]\nfault = "{fault}"\n[[step]]\ntext = "Done."') as server:
         lines = machine.run(server.url, "go", retries=1)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 from orchestration.git import run_git
+from orchestration.tests.factories import copy_repository
 
 
 def make_repository(path: Path, files: dict[str, str | None] | None = None) -> Path:
+    return _make_repository(path, files) if files else copy_repository(_template(), path)
+
+
+@functools.cache
+def _template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="bbb-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return _make_repository(folder / "repo", {"README": "one\ntwo\nthree\n"})
+
+
+def _make_repository(path: Path, files: dict[str, str | None]) -> Path:
     path.mkdir(parents=True)
     run_git(path, "init", "-q", "-b", "main")
-    commit(path, files or {"README": "one\ntwo\nthree\n"}, "Begin")
+    commit(path, files, "Begin")
     return path
 
 

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_django import Settings
 
 from inbox import services as inbox
 from inbox.models import InboxItem
@@ -12,7 +10,7 @@ from inbox.states import ItemType
 from orchestration.models import Agent, Project, Task
 from orchestration.services.dependencies import add_dependency, remove_dependency
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_task
 from runtime.models import TaskRun
 from runtime.rundir import RunDirectory
 from runtime.services import commands
@@ -20,27 +18,11 @@ from runtime.services.answers import deliver_answers
 from runtime.services.finishing import ask_key, finish_run
 from runtime.states import RunStatus
 from runtime.tests.factories import OWNER, ending
-from runtime.tests.starts import begun, claimed, make_directory, own_home
+from runtime.tests.starts import begun, claimed, make_directory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 ASK_ID = "1.1"
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    with own_home(settings, tmp_path) as home:
-        yield home
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(project: Project) -> Agent:
-    return make_agent(project)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from django.utils import timezone
 
@@ -13,7 +11,7 @@ from orchestration.services.documents import create_document
 from orchestration.services.projects import update_project
 from orchestration.services.tasks import move_task
 from orchestration.states import CommentStatus, TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_agent, make_task
 from runtime import briefs
 from runtime.models import RunLog, TaskRun
 from runtime.services.finishing import finish_run
@@ -26,11 +24,6 @@ from runtime.tests.starts import begun, claimed
 pytestmark = pytest.mark.django_db
 
 SECRET = "sk-ant-api03-abcdefghijklmnop"
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -10,18 +8,13 @@ from inbox.models import InboxItem
 from orchestration.models import Project, Task
 from orchestration.scheduler import plan
 from orchestration.states import AgentStatus, Reason, TaskStatus
-from orchestration.tests.factories import make_agent, make_project, make_task
+from orchestration.tests.factories import make_agent, make_task
 from runtime import clients, planning
 from runtime.dispatcher import Dispatcher
 from runtime.models import SchedulerInstance, TaskRun
 from runtime.waiting import explain
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -11,11 +10,11 @@ from inbox import services as inbox
 from inbox.exceptions import UserInputRequired
 from inbox.models import InboxItem
 from orchestration.exceptions import Archived, InvalidTransition, VersionConflict
-from orchestration.models import Agent, Project, Task
+from orchestration.models import Agent, Task
 from orchestration.services.dependencies import add_dependency
 from orchestration.services.tasks import update_task
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
+from orchestration.tests.factories import ACTOR, make_task, set_status
 from runtime.exceptions import DependenciesUnmet, NothingToResume, RunNotActive
 from runtime.models import TaskRun
 from runtime.services import commands
@@ -25,21 +24,6 @@ from runtime.states import RunStatus
 from runtime.tests.factories import ending, running
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(project: Project) -> Agent:
-    return make_agent(project)
-
-
-@pytest.fixture
-def task(project: Project) -> Task:
-    return make_task(project)
 
 
 def audits() -> list[tuple[str, str]]:

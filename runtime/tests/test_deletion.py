@@ -19,7 +19,7 @@ from orchestration.services.dependencies import add_dependency
 from orchestration.services.documents import create_document
 from orchestration.services.tasks import update_task
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
+from orchestration.tests.factories import ACTOR, make_agent, make_task, set_status
 from orchestration.tests.races import meanwhile, race, result
 from runtime import planning
 from runtime.models import Slot, TaskRun
@@ -32,21 +32,6 @@ from runtime.tests.factories import OWNER, ending, running
 
 pytestmark = pytest.mark.django_db
 racing = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(project: Project) -> Agent:
-    return make_agent(project)
-
-
-@pytest.fixture
-def task(project: Project) -> Task:
-    return make_task(project)
 
 
 def deletions() -> list[tuple[str, int]]:

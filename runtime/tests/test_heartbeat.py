@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from runtime.models import RunLog, SchedulerInstance, TaskRun
 from runtime.starting import directory_of
 from runtime.states import RunStatus
 from runtime.tests.runners import until
-from runtime.tests.starts import begun, make_directory, own_home, say, start_process
+from runtime.tests.starts import begun, make_directory, say, start_process
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 # A thread sees only what is committed.
 threads = pytest.mark.django_db(transaction=True)
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="only there one can ask who is connected")
@@ -45,12 +45,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(beating, "uptime_s", made)
     return made
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    with own_home(settings, tmp_path) as home:
-        yield home
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from django.db import IntegrityError
-from pytest_django import Settings
 
 from events import services as events
 from inbox import services as inbox
@@ -34,18 +33,11 @@ from runtime.states import RunStatus
 from runtime.tests.crowd import outcome_of
 from runtime.tests.hands import Hands
 from runtime.tests.replay import disagreements
-from runtime.tests.starts import own_home
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
 T = TypeVar("T")
 CLIENTS = 4
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    with own_home(settings, tmp_path) as home:
-        yield home
 
 
 @pytest.fixture
@@ -53,11 +45,6 @@ def project(tmp_path: Path) -> Project:
     project = make_project(tmp_path / "repo")
     make_agent(project, max_parallel_runs=4)
     return project
-
-
-@pytest.fixture
-def task(project: Project) -> Task:
-    return make_task(project)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -11,7 +10,7 @@ from django.db import connection
 from events.models import Event
 from events.states import EventType
 from orchestration.models import Agent, Project, Task
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_agent, make_task
 from runtime import leases
 from runtime.models import TaskRun
 from runtime.services import commands
@@ -22,11 +21,6 @@ from runtime.tests.factories import ending
 from runtime.tests.starts import begun
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 @pytest.fixture

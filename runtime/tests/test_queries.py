@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,17 +7,12 @@ import pytest
 from orchestration.models import Project, Task
 from orchestration.services.dependencies import add_dependency
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
+from orchestration.tests.factories import ACTOR, make_agent, make_task, set_status
 from runtime.queries import OF_A_TASK
 from runtime.services.finishing import finish_run
 from runtime.tests.factories import ending, running
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 def read(task: Task) -> dict[str, Any]:

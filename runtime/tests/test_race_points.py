@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_django import Settings
 
 from events.models import Event
 from events.states import EventType
@@ -17,7 +15,7 @@ from orchestration.scheduler import Choice
 from orchestration.services import interventions
 from orchestration.services.dependencies import add_dependency
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_agent, make_task
 from runtime import leases, recovery, supervision
 from runtime.exceptions import RunNotActive, StaleRun
 from runtime.models import TaskRun
@@ -31,22 +29,11 @@ from runtime.tests.hands import Hands
 from runtime.tests.points import Point
 from runtime.tests.replay import disagreements
 from runtime.tests.runners import until
-from runtime.tests.starts import handshake, make_directory, make_worktree, own_home, start_process
+from runtime.tests.starts import handshake, make_directory, make_worktree, start_process
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
 OTHER = "two"
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    with own_home(settings, tmp_path) as home:
-        yield home
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +44,6 @@ def agent(project: Project) -> Agent:
 @pytest.fixture
 def hands(project: Project) -> Hands:
     return Hands("one", Path(project.root_path))
-
-
-@pytest.fixture
-def task(project: Project) -> Task:
-    return make_task(project)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from orchestration.scheduler import Choice
 from orchestration.services.agents import update_agent
 from orchestration.services.locks import lock_tasks
 from orchestration.services.tasks import update_task
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_agent, make_task
 from orchestration.tests.races import meanwhile, result
 from runtime import slots
 from runtime.models import Slot
@@ -27,11 +27,6 @@ from runtime.tests.points import Point
 pytestmark = pytest.mark.django_db(transaction=True)
 
 OTHER = "two"
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from inbox.models import InboxItem
 from inbox.states import ItemType
 from orchestration.models import Agent, Project
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_agent, make_task
 from runtime import leases, processes, recovery, schedulers, supervision
 from runtime.exceptions import StaleRun
 from runtime.models import RunLog, SchedulerInstance, Slot, TaskRun
@@ -34,25 +33,13 @@ from runtime.tests.starts import (
     claimed,
     make_directory,
     make_worktree,
-    own_home,
     say,
     start_process,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 ME = "scheduler-two"
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    with own_home(settings, tmp_path) as home:
-        yield home
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from llm.models import Breaker
 from orchestration.exceptions import InvalidTransition
 from orchestration.models import Agent, Project, Task
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_agent, make_task
 from orchestration.tests.races import race
 from runtime import retries
 from runtime.models import TaskRun
@@ -33,11 +32,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def steps(settings: Settings) -> None:
     settings.RETRY_BASE_S, settings.RETRY_CAP_S = 10.0, 25.0
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 @pytest.fixture

@@ -125,7 +125,15 @@ def test_cost_of_a_resumed_session_is_the_difference(tmp_path: Path) -> None:
     assert second.wait().session_id == first.wait().session_id
 
 
-@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-2"])
+# The client is pinned, and each start of it takes seconds: `make test` asks it about one model and two faults, `make test-long` about all.
+def at_length(*values: str) -> Any:
+    return pytest.param(*values, marks=pytest.mark.torture)
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["claude-sonnet-5-5", at_length("claude-opus-5-5"), at_length("claude-haiku-5-5"), at_length("claude-fable-5-2")],
+)
 def test_our_price_list_is_the_clients(tmp_path: Path, model: str) -> None:
     script = FINISH + "[step.usage]\ncache_read_input_tokens = 3000\ncache_creation_input_tokens = 500\n"
     with world(tmp_path, script) as it:
@@ -196,11 +204,11 @@ def test_refused_login_is_fatal_without_a_second_try(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        ("not_found_error", "model_not_found"),
-        ("billing_error", "billing"),
+        at_length("not_found_error", "model_not_found"),
+        at_length("billing_error", "billing"),
         ("rate_limit_error", "rate_limited"),
         ("drop", "network"),
-        ("invalid_request_error", "invalid_request"),
+        at_length("invalid_request_error", "invalid_request"),
     ],
 )
 def test_fault_of_the_provider_gets_its_code(tmp_path: Path, fault: str, code: str) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -13,7 +12,7 @@ from orchestration.models import Agent, Project
 from orchestration.scheduler import plan
 from orchestration.services.agents import update_agent
 from orchestration.services.projects import update_project
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_agent, make_task
 from runtime import planning, slots
 from runtime.models import Slot, TaskRun
 from runtime.services.claims import claim
@@ -22,11 +21,6 @@ from runtime.tests.factories import claim_all, ending
 from runtime.tests.starts import begun
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from orchestration.models import Agent, Project, Task
 from orchestration.services.agents import update_agent
 from orchestration.services.projects import update_project
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, git, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, git, make_task
 from runtime import starting, supervision
 from runtime.dispatcher import Dispatcher
 from runtime.exceptions import StaleRun, StartFailed
@@ -30,27 +29,11 @@ from runtime.states import RunStatus
 from runtime.supervision import Watch
 from runtime.tests.factories import ending
 from runtime.tests.runners import until
-from runtime.tests.starts import claimed, kill_runner, living, make_directory, own_home
+from runtime.tests.starts import claimed, kill_runner, living, make_directory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 SECRET = "sk-ant-api03-abcdefghijklmnop"
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    with own_home(settings, tmp_path) as home:
-        yield home
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(project: Project) -> Agent:
-    return make_agent(project)
 
 
 @pytest.fixture

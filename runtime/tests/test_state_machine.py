@@ -287,7 +287,7 @@ def explore(project: Project, chosen: settings) -> None:
 
 @pytest.mark.timeout(600)  # for what is found to be made small
 def test_whatever_the_sequence_the_model_the_log_and_the_tables_agree(project: Project) -> None:
-    explore(project, profile(max_examples=45, stateful_step_count=20, derandomize=True))
+    explore(project, profile(max_examples=25, stateful_step_count=20, derandomize=True))
 
 
 @pytest.mark.torture

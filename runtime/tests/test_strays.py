@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from orchestration.models import Agent, Project
-from orchestration.tests.factories import make_agent, make_project, make_task
+from orchestration.tests.factories import make_task
 from runtime import strays
 from runtime.models import TaskRun
 from runtime.services.finishing import finish_run
@@ -25,16 +25,6 @@ def home(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(strays, "_AGAIN_S", 0)
     with own_home(settings, tmp_path) as home:
         yield home
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(project: Project) -> Agent:
-    return make_agent(project)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pytest_django import Settings
 from events.models import Event
 from events.states import EventType
 from orchestration.models import Agent, Project
-from orchestration.tests.factories import make_agent, make_project, make_task
+from orchestration.tests.factories import make_agent, make_task
 from runtime.models import RunLog, StuckFinding, TaskRun
 from runtime.rundir import RunDirectory
 from runtime.services.finishing import finish_run
@@ -37,16 +37,6 @@ def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
     settings.STUCK_NUDGE_WAIT_S = 0
     with own_home(settings, tmp_path) as home:
         yield home
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(project: Project) -> Agent:
-    return make_agent(project)
 
 
 @pytest.fixture

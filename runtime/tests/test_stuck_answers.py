@@ -17,7 +17,7 @@ from inbox import services as inbox
 from inbox.states import ItemStatus, Resolution
 from orchestration.models import Agent, Project, Task
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_task
 from runtime import supervision
 from runtime.dispatcher import _stuck_scan as stuck_scan
 from runtime.models import StuckFinding, TaskRun
@@ -39,16 +39,6 @@ def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
     settings.STUCK_NUDGE_WAIT_S = 0
     with own_home(settings, tmp_path) as home:
         yield home
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(project: Project) -> Agent:
-    return make_agent(project)
 
 
 @pytest.fixture

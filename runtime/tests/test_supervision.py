@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -16,7 +16,7 @@ from inbox.models import InboxItem
 from inbox.states import ItemType
 from orchestration.models import Agent, Project, Task
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, git, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, git, make_agent, make_task
 from runtime import processes, supervision
 from runtime.exceptions import StaleRun
 from runtime.models import RunLog, Slot, TaskRun
@@ -27,20 +27,9 @@ from runtime.states import RunStatus
 from runtime.supervision import Watch
 from runtime.tests.factories import ending
 from runtime.tests.runners import until
-from runtime.tests.starts import begun, make_directory, make_worktree, own_home, say, start_process
+from runtime.tests.starts import begun, make_directory, make_worktree, say, start_process
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    with own_home(settings, tmp_path) as home:
-        yield home
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 
 @pytest.fixture

@@ -1,33 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import CaptureQueriesContext
-from pytest_django import Settings
 
 from orchestration.models import Agent, Project
-from orchestration.tests.factories import make_agent, make_project, make_task
+from orchestration.tests.factories import make_agent, make_task
 from runtime import versions
 from runtime.dispatcher import Dispatcher
 from runtime.models import TaskRun
-from runtime.tests.starts import begun, make_directory, own_home, start_process
+from runtime.tests.starts import begun, make_directory, start_process
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    with own_home(settings, tmp_path) as home:
-        yield home
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from events.models import Event
@@ -9,7 +7,7 @@ from events.states import EventType
 from orchestration.models import Agent, Project, Task
 from orchestration.states import TaskStatus
 from orchestration.tests.clients import Client, error
-from orchestration.tests.factories import make_agent, make_project, make_task, set_status
+from orchestration.tests.factories import make_agent, make_task, set_status
 from runtime.models import TaskRun
 from security.roles import Role
 
@@ -19,16 +17,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def client() -> Client:
     return Client(Role.OPERATOR)
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(project: Project) -> Agent:
-    return make_agent(project)
 
 
 def audits(task: Task) -> list[str]:

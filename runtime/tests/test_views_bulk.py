@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from events.models import Event
 from orchestration.models import Project, Task
 from orchestration.tests.clients import Client, error
-from orchestration.tests.factories import make_agent, make_project, make_task
+from orchestration.tests.factories import make_agent, make_task
 from security.roles import Role
 
 pytestmark = pytest.mark.django_db
@@ -17,11 +16,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def client() -> Client:
     return Client(Role.OPERATOR)
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 def drafts(*refs: str, **more: Any) -> list[dict[str, Any]]:

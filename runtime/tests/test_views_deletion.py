@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from events.models import Event
@@ -9,7 +7,7 @@ from orchestration.models import Agent, Document, Project, Task
 from orchestration.services.documents import create_document
 from orchestration.states import TaskStatus
 from orchestration.tests.clients import Client, error
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
+from orchestration.tests.factories import ACTOR, make_agent, make_task, set_status
 from runtime.tests.factories import running
 
 pytestmark = pytest.mark.django_db
@@ -18,11 +16,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def client() -> Client:
     return Client()
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 def last_event() -> tuple[str, str, dict[str, object]]:

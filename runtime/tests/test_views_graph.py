@@ -18,11 +18,6 @@ def client() -> Client:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
 def chain(project: Project) -> list[Task]:
     """Three tasks, each of which waits for the one before, and one that waits for nobody."""
     first = make_task(project)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from orchestration.models import Agent, Project, Task
 from orchestration.tests.clients import Client, error
-from orchestration.tests.factories import git, make_agent, make_project, make_task
+from orchestration.tests.factories import git, make_agent, make_task
 from runtime.models import RunLog, TaskRun
 from runtime.services.finishing import finish_run
 from runtime.states import LogKind, RunStatus
@@ -21,11 +21,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def client() -> Client:
     return Client(Role.OPERATOR)
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 @pytest.fixture

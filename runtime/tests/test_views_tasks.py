@@ -28,21 +28,6 @@ def client() -> Client:
     return Client(Role.OPERATOR)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(project: Project) -> Agent:
-    return make_agent(project)
-
-
-@pytest.fixture
-def task(project: Project) -> Task:
-    return make_task(project)
-
-
 def in_review(task: Task) -> Task:
     set_status(task, TaskStatus.REVIEW)
     inbox.ask(ItemType.TASK_COMPLETED, task=task, title="Review", dedupe_key=f"review:{task.pk}", actor="agent:1")

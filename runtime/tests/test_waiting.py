@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -10,7 +9,7 @@ from django.utils import timezone
 from orchestration.models import Agent, Project, Task
 from orchestration.services.dependencies import add_dependency
 from orchestration.states import Reason, TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task, set_status
+from orchestration.tests.factories import ACTOR, make_agent, make_task, set_status
 from runtime.models import TaskRun
 from runtime.services.commands import pause_task
 from runtime.services.finishing import finish_run
@@ -24,18 +23,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
 def agent(project: Project) -> Agent:
     return make_agent(project, name="Maja")
-
-
-@pytest.fixture
-def task(project: Project) -> Task:
-    return make_task(project)
 
 
 def why(task: Task) -> Reason | None:

@@ -12,6 +12,15 @@ from security.roles import Role
 from security.tests.factories import make_token, make_user
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try the command line on one database: what the server behind it asks, the tests of the API ask on both."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker("one_database")
+
+
 @pytest.fixture
 def stranger(tmp_path: Path) -> Bbb:
     """Somebody who has not logged in."""
