@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +40,14 @@ def _secret_key() -> str:
     if given := ENV.secret_key():
         return given
     kept = _home() / "secret_key"
-    try:
-        descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return kept.read_text().strip()
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(key := secrets.token_urlsafe(48))
-    return key
+    if not kept.exists():
+        # Written first and named then: of two first starts in one moment, the second reads the whole key of the first.
+        with tempfile.NamedTemporaryFile("w", dir=kept.parent) as stream:
+            stream.write(secrets.token_urlsafe(48))
+            stream.flush()
+            with suppress(FileExistsError):
+                os.link(stream.name, kept)
+    return kept.read_text().strip()
 
 
 SECRET_KEY = _secret_key()
@@ -116,7 +119,7 @@ def _database() -> dict[str, Any]:
         parsed["OPTIONS"] = {"options": "-c idle_in_transaction_session_timeout=60s"} | parsed.get("OPTIONS", {})
         return parsed
     return {
-        "ENGINE": "django.db.backends.sqlite3",
+        "ENGINE": "beebeebrain.sqlite",
         "NAME": _home() / "beebeebrain.db",
         # To open a connection takes longer than most requests; those of a thread that stays are kept.
         "CONN_MAX_AGE": None,
@@ -171,6 +174,7 @@ TRUSTED_PROXIES = ENV.bbb_trusted_proxies
 LOGIN_FAILURES = ENV.bbb_login_failures
 TOKEN_FAILURES_PER_MINUTE = ENV.bbb_token_failures_per_minute
 API_PER_MINUTE = ENV.bbb_api_per_minute
+EVENTS_PER_MINUTE = ENV.bbb_events_per_minute
 
 # What operators may do by the API, said once more in Django's permissions (security/grants.py); a test compares.
 OPERATED = {
@@ -271,6 +275,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "TaskStatusEnum": "orchestration.states.TaskStatus.choices",
         "AgentStatusEnum": "orchestration.states.AgentStatus.choices",
         "RunStatusEnum": "runtime.states.RunStatus.choices",
+        "LogKindEnum": "runtime.states.LogKind.choices",
         "ItemStatusEnum": "inbox.states.ItemStatus.choices",
     },
 }
@@ -303,3 +308,8 @@ STUCK_ERROR_MIN_CALLS = ENV.bbb_stuck_error_min_calls
 STUCK_ERROR_RATE_THRESHOLD = ENV.bbb_stuck_error_rate_threshold
 STUCK_NUDGE_WAIT_S = ENV.bbb_stuck_nudge_wait_s
 STUCK_MUTE_S = ENV.bbb_stuck_mute_s
+KEEP_EVENTS_DAYS = ENV.bbb_keep_events_days
+KEEP_PROGRESS_DAYS = ENV.bbb_keep_progress_days
+KEEP_RUN_LOGS_DAYS = ENV.bbb_keep_run_logs_days
+COMPRESS_RUN_FILES_DAYS = ENV.bbb_compress_run_files_days
+KEEP_RUN_FILES_DAYS = ENV.bbb_keep_run_files_days
