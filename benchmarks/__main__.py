@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 def _commands(group: str) -> list[list[str]]:
     """Return what measures a group: on the database of the environment, and for some on a PostgreSQL of their own as well."""
     command = [sys.executable, "-m", "benchmarks", INSIDE, group]
-    on_postgres = [sys.executable, "-m", "tests.postgres", "--", *command]
+    on_postgres = [sys.executable, "-m", "tests.postgres", "--durable", "--", *command]
     return [command, on_postgres] if group in harness.ON_BOTH and "DATABASE_URL" not in os.environ else [command]
 
 

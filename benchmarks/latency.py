@@ -1,8 +1,7 @@
-"""How long a ready task waits for its client, and how many runs a second get through."""
+"""How long a ready task waits for its client, and how many runs a second get through with theirs. On both databases."""
 
 from __future__ import annotations
 
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -14,26 +13,62 @@ from pathlib import Path
 from typing import TypeVar
 
 from django.conf import settings
+from django.db import connection
 
-from benchmarks.harness import Figure, at_least, at_most, benchmark
+from benchmarks import peers
+from benchmarks.harness import Figure, at_most, benchmark, interleaved
+from benchmarks.stages import own_database, where
 from orchestration.models import Agent, Project, Task
-from orchestration.scheduler import plan
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import make_agent, make_project, make_task
-from runtime import planning
 from runtime.models import SchedulerInstance, TaskRun
-from runtime.rundir import ExitRecord
-from runtime.services.claims import claim
-from runtime.services.finishing import finish_run
-from runtime.services.moves import move_run
-from runtime.states import RunStatus
 from tests.commands import ROOT
 
 LIMIT_S = 60.0
 SAMPLES = 20
-OWNER = "benchmark"
+# A round of them; each has its whole run.
+STARTED = 9
 
 T = TypeVar("T")
+
+
+@benchmark
+def ready_to_started() -> Iterator[Figure]:
+    """From the moment before a task is made ready, in one process, until its run is seen to have started in another.
+
+    Started is what is committed and visible to everybody, which is later than what a peer tells of itself.
+    """
+    project = make_project(_folder() / "started")
+    agent = make_agent(project)
+    is_postgres = connection.vendor == "postgresql"
+    name = f"{where()}: task ready to run started, median"
+    with _scheduler():
+        if is_postgres and peers.is_there("procrastinate"):
+            value, beside = interleaved(lambda: _started_ms(project, agent), _procrastinate_ms)
+            yield Figure(f"{name}, beside procrastinate", value, "ms", beside=beside, goal=at_most(1, of="ratio"))
+            return
+        value = statistics.median(_started_ms(project, agent) for _ in range(3))
+        yield Figure(name, value, "ms", goal=None if is_postgres else at_most(10))
+
+
+def _started_ms(project: Project, agent: Agent) -> float:
+    return statistics.median(_wait_for_start(project, agent) for _ in range(STARTED))
+
+
+def _procrastinate_ms() -> float:
+    with own_database() as url:
+        said = peers.measure("procrastinate", "wait", STARTED, home=_folder(), PEER_DATABASE_URL=url)
+    return float(said["p50_ms"])
+
+
+def _wait_for_start(project: Project, agent: Agent) -> float:
+    began = time.monotonic()
+    task = make_task(project, assignee=agent)
+    started = TaskRun.objects.filter(task=task, started_at__isnull=False)
+    _until(started.exists, every_s=0.001)
+    waited = (time.monotonic() - began) * 1000
+    _until(lambda: Task.objects.filter(pk=task.pk, status=TaskStatus.REVIEW).exists())
+    return waited
 
 
 @benchmark
@@ -44,8 +79,9 @@ def ready_to_spawned() -> Iterator[Figure]:
     with _scheduler():
         waits = sorted(_wait_for_spawn(project, agent) for _ in range(SAMPLES))
     bare = statistics.median(_spawn_python() for _ in range(SAMPLES))
-    yield Figure("task ready to client spawned, median", statistics.median(waits), "ms", beside=bare)
-    yield Figure("task ready to client spawned, 95th percentile", waits[int(0.95 * SAMPLES)], "ms", goal=at_most(400))
+    name = f"{where()}: task ready to client spawned"
+    yield Figure(f"{name}, median", statistics.median(waits), "ms", beside=bare)
+    yield Figure(f"{name}, 95th percentile", waits[int(0.95 * SAMPLES)], "ms", goal=at_most(400))
 
 
 @benchmark
@@ -59,35 +95,7 @@ def runs_with_processes() -> Iterator[Figure]:
     subprocess.run([sys.executable, ROOT / "manage.py", "runscheduler", "--once"], check=True, capture_output=True)
     rate = SAMPLES / (time.monotonic() - began)
     assert Task.objects.filter(project=project, status=TaskStatus.REVIEW).count() == SAMPLES
-    yield Figure("runs per second, with their processes", rate, "1/s", beside=1000 / _spawn_python())
-
-
-@benchmark
-def runs_without_processes() -> Iterator[Figure]:
-    """What the database work of a run costs: claim, start and finish of no-op runs in this process."""
-    project = make_project(_folder() / "pure", max_parallel_runs=16)
-    agent = make_agent(project, max_parallel_runs=16)
-    for _ in range(10 * SAMPLES):
-        make_task(project, assignee=agent)
-    before = _commits_per_second()
-    began = time.monotonic()
-    finished = 0
-    while runs := _claim():
-        for run in runs:
-            move_run(run, RunStatus.RUNNING, actor=OWNER, fence=True)
-            finish_run(run, ExitRecord(outcome="finished", message="Nothing to do."))
-        finished += len(runs)
-    rate = finished / (time.monotonic() - began)
-    assert finished == 10 * SAMPLES
-    commits = (before + _commits_per_second()) / 2
-    yield Figure("runs per second, without processes", rate, "1/s", beside=commits, goal=at_least(0.02, of="ratio"))
-
-
-def _claim() -> list[TaskRun]:
-    # The default cap is made for processes; here there are none.
-    settings.MAX_PARALLEL_RUNS = 16
-    room = planning.room()
-    return claim(plan(planning.candidates(room), room).start, owner=OWNER)
+    yield Figure(f"{where()}: runs per second, with their processes", rate, "1/s", beside=1000 / _spawn_python())
 
 
 def _folder() -> Path:
@@ -119,12 +127,12 @@ def _wait_for_spawn(project: Project, agent: Agent) -> float:
     return max(0.0, (spawned - began) / 1e6)
 
 
-def _until(look: Callable[[], T | None]) -> T:
+def _until(look: Callable[[], T | None], every_s: float = 0.005) -> T:
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         if found := look():
             return found
-        time.sleep(0.005)
+        time.sleep(every_s)
     raise AssertionError("waited too long")
 
 
@@ -133,28 +141,3 @@ def _spawn_python() -> float:
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "pass"], check=True)
     return (time.monotonic() - began) * 1000
-
-
-def _commits_per_second(seconds: float = 1.0) -> float:
-    """Return how many transactions of two statements SQLite commits bare, with the settings of the product."""
-    with tempfile.TemporaryDirectory(dir=settings.BBB_HOME) as folder:
-        connection = sqlite3.connect(f"{folder}/bare.db", isolation_level=None)
-        for statement in (
-            "PRAGMA journal_mode=WAL",
-            "PRAGMA synchronous=FULL",
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, n)",
-        ):
-            connection.execute(statement)
-        connection.execute("INSERT INTO t VALUES (1, 0)")
-        began, count = time.monotonic(), 0
-        while time.monotonic() - began < seconds:
-            for statement in (
-                "BEGIN IMMEDIATE",
-                "UPDATE t SET n = n + 1 WHERE id = 1",
-                "INSERT INTO t (n) VALUES (1)",
-                "COMMIT",
-            ):
-                connection.execute(statement)
-            count += 1
-        connection.close()
-    return count / (time.monotonic() - began)

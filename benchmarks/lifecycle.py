@@ -1,9 +1,11 @@
-"""What runs cost over their life: from claim to end, at rest, and when their scheduler dies."""
+"""What runs cost over their life: from claim to end, at rest, and when their scheduler dies. On both databases."""
 
 from __future__ import annotations
 
 import os
 import signal
+import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,19 +14,74 @@ from typing import TypeVar
 
 import psutil
 from django.conf import settings
+from django.db import connection
 
-from benchmarks.harness import Figure, at_most, benchmark
+from benchmarks import peers
+from benchmarks.harness import Figure, at_least, at_most, benchmark, interleaved
+from benchmarks.inline import rounds as inline
+from benchmarks.stages import own_database, where
+from llm.standin.environment import bundled_client, client_environment
+from orchestration.states import TaskStatus
 from orchestration.tests.factories import make_agent, make_project, make_task
 from runtime.models import TaskRun
 from runtime.states import RunStatus
 from tests.schedulers import Scheduler, Site, site
 
 ROUNDS = 3
+DRAINED = 1_000
+LAYERS, WIDTH = 20, 50
 # By then its first rounds are done, and what it does once in a long while.
 SETTLED_S = 6.0
 WATCHED_S = 20.0
 
 T = TypeVar("T")
+
+
+@benchmark
+def drain() -> Iterator[Figure]:
+    """Runs that do nothing, from ready to review, every event on the disk, beside the queue that is at home on the same database."""
+    project, agent = inline.staffed(_folder() / "drained")
+
+    def ours() -> float:
+        inline.add_tasks(project, agent, DRAINED)
+        began = time.monotonic()
+        finished = inline.run_all()
+        return finished / (time.monotonic() - began)
+
+    peer = "procrastinate" if connection.vendor == "postgresql" else "djangoq2"
+    name = f"{where()}: runs per second, whole life, 16 at a time"
+    if not peers.is_there(peer):
+        yield Figure(name, statistics.median(ours() for _ in range(ROUNDS)), "1/s")
+        return
+    value, beside = interleaved(ours, lambda: _of_peer(peer, "drain", DRAINED)["per_second"], rounds=ROUNDS)
+    yield Figure(f"{name}, beside {peer}", value, "1/s", beside=beside, goal=at_least(3, of="ratio"))
+
+
+@benchmark
+def graph() -> Iterator[Figure]:
+    """A layered graph of tasks that do nothing, all of them done at the end, each started when the two above it were done."""
+
+    def ours() -> float:
+        project, _ = inline.staffed(_folder() / "graph", auto_approve=True)
+        inline.add_layers(project, LAYERS, WIDTH)
+        began = time.monotonic()
+        inline.run_all()
+        elapsed = time.monotonic() - began
+        assert project.tasks.filter(status=TaskStatus.DONE).count() == LAYERS * WIDTH
+        return elapsed
+
+    peer, bound = ("dbos", 0.5) if connection.vendor == "postgresql" else ("prefect", 0.1)
+    name = f"{where()}: graph of {LAYERS * WIDTH:,} tasks"
+    if not peers.is_there(peer):
+        yield Figure(name, statistics.median(ours() for _ in range(ROUNDS)), "s")
+        return
+    value, beside = interleaved(ours, lambda: _of_peer(peer, "graph", LAYERS, WIDTH)["seconds"], rounds=ROUNDS)
+    yield Figure(f"{name}, beside {peer}", value, "s", beside=beside, goal=at_most(bound, of="ratio"))
+
+
+def _of_peer(peer: str, *given: object) -> dict[str, float]:
+    with own_database() as url:
+        return peers.measure(peer, *given, home=_folder(), PEER_DATABASE_URL=url)
 
 
 @benchmark
@@ -37,7 +94,10 @@ def adoption() -> Iterator[Figure]:
             scheduler, waited = _replaced(at, scheduler, run)
             waits.append(waited)
     yield Figure(
-        "scheduler killed to agent adopted, start of Python included", sorted(waits)[ROUNDS // 2], "s", goal=at_most(5)
+        f"{where()}: scheduler killed to agent adopted, start of Python included",
+        sorted(waits)[ROUNDS // 2],
+        "s",
+        goal=at_most(5),
     )
 
 
@@ -48,12 +108,13 @@ def at_rest() -> Iterator[Figure]:
         idle = psutil.Process(at.start().process.pid)
         at.until(lambda: at.log("scheduler_started"), "the scheduler has started")
         time.sleep(SETTLED_S)
-        yield Figure("scheduler with nothing to do, share of a core", _share_of_core(idle), "%", goal=at_most(1))
+        yield Figure(
+            f"{where()}: scheduler with nothing to do, share of a core", _share_of_core(idle), "%", goal=at_most(1)
+        )
         _, run = _working(at)
         runner = psutil.Process(run.pid or 0)
-        yield Figure(
-            "runner whose agent is silent, memory", runner.memory_full_info().uss / 2**20, "MiB", goal=at_most(80)
-        )
+        memory, client = _memory_mib(runner), _client_memory_mib()
+        yield Figure("runner whose agent is silent, memory, beside its client's", memory, "MiB", client, at_most(80))
 
 
 def _folder() -> Path:
@@ -85,6 +146,33 @@ def _replaced(at: Site, scheduler: Scheduler, run: TaskRun) -> tuple[Scheduler, 
 def _until(look: Callable[[], bool]) -> None:
     while not look():
         time.sleep(0.01)
+
+
+def _client_memory_mib() -> float | None:
+    """Return what the client of Claude Code takes by itself while it waits for words; None where it is not installed."""
+    try:
+        command = [str(bundled_client()), "-p", "--input-format", "stream-json", "--output-format", "stream-json"]
+    except FileNotFoundError:
+        return None
+    home = _folder()
+    environment = client_environment(home, "http://127.0.0.1:9")
+    with subprocess.Popen(
+        [*command, "--verbose"],
+        cwd=home,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        time.sleep(SETTLED_S)
+        memory = _memory_mib(psutil.Process(process.pid))
+        process.kill()
+    return memory
+
+
+def _memory_mib(process: psutil.Process) -> float:
+    """Return the memory that a process has for itself."""
+    return float(process.memory_full_info().uss) / 2**20
 
 
 def _share_of_core(process: psutil.Process) -> float:

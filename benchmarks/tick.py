@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from benchmarks.harness import Figure, at_least, at_most, benchmark
+from benchmarks.stages import where
 from benchmarks.web.rows import fill
 from events.models import Event
 from orchestration.models import Agent, Project, Task
@@ -41,9 +42,9 @@ def growth() -> Iterator[Figure]:
         settings.MAX_PARALLEL_RUNS = 0
         rounds[size] = _median_ms(Dispatcher().tick)
     for name, found in (("a round that starts nothing", rounds), ("the choice of the next 16", choices)):
-        yield Figure(f"{_where()}: {name}, {MIDDLE:,} tasks", found[MIDDLE], "ms", beside=found[SMALL])
+        yield Figure(f"{where()}: {name}, {MIDDLE:,} tasks", found[MIDDLE], "ms", beside=found[SMALL])
         within = at_most(1.2, of="ratio")
-        yield Figure(f"{_where()}: {name}, {LARGE:,} tasks", found[LARGE], "ms", beside=found[SMALL], goal=within)
+        yield Figure(f"{where()}: {name}, {LARGE:,} tasks", found[LARGE], "ms", beside=found[SMALL], goal=within)
 
 
 @benchmark
@@ -58,12 +59,8 @@ def claims() -> Iterator[Figure]:
     )
     ours, bare = pairs[ROUNDS // 2]
     yield Figure(
-        f"{_where()}: claims per second, 16 at a time", ours, "1/s", beside=bare, goal=at_least(0.5, of="ratio")
+        f"{where()}: claims per second, 16 at a time", ours, "1/s", beside=bare, goal=at_least(0.5, of="ratio")
     )
-
-
-def _where() -> str:
-    return {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[connection.vendor]
 
 
 def _only(size: int) -> None:

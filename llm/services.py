@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
@@ -31,16 +32,20 @@ def record_usage(
     cost_usd: Decimal = Decimal(0),
 ) -> None:
     """Add to a day's use of a model."""
-    row, _ = UsageDaily.objects.get_or_create(date=day, provider=provider, model=model[:100], project_id=project_id)
-    UsageDaily.objects.filter(pk=row.pk).update(
-        request_count=F("request_count") + request_count,
-        run_count=F("run_count") + run_count,
-        token_in=F("token_in") + token_in,
-        token_out=F("token_out") + token_out,
-        token_cache_read=F("token_cache_read") + token_cache_read,
-        token_cache_write=F("token_cache_write") + token_cache_write,
-        cost_usd=F("cost_usd") + cost_usd,
-    )
+    place: dict[str, Any] = {"date": day, "provider": provider, "model": model[:100], "project_id": project_id}
+    added: dict[str, Any] = {
+        "request_count": F("request_count") + request_count,
+        "run_count": F("run_count") + run_count,
+        "token_in": F("token_in") + token_in,
+        "token_out": F("token_out") + token_out,
+        "token_cache_read": F("token_cache_read") + token_cache_read,
+        "token_cache_write": F("token_cache_write") + token_cache_write,
+        "cost_usd": F("cost_usd") + cost_usd,
+    }
+    if not UsageDaily.objects.filter(**place).update(**added):
+        # The day's first; of two in one moment, one makes the row and both add to it.
+        UsageDaily.objects.bulk_create([UsageDaily(**place)], ignore_conflicts=True)
+        UsageDaily.objects.filter(**place).update(**added)
 
 
 @events.unit_of_work()

@@ -7,17 +7,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 
 from events import trace
 from events.wakeup import Listener
 from orchestration.exceptions import Conflict
 from orchestration.models import Task
 from orchestration.scheduler import plan
+from orchestration.services.locks import give_way
 from orchestration.states import TaskStatus
 from runtime import clients, landing, planning, processes, recovery, schedulers, starting, supervision, versions
 from runtime.database import DATABASE_AWAY, reconnect
@@ -31,6 +33,7 @@ from runtime.services.alerts import alert_missing_clients
 from runtime.services.answers import deliver_answers
 from runtime.services.breaking import close_answered
 from runtime.services.claims import claim
+from runtime.services.completing import COMPLETED
 from runtime.services.finishing import finish_run
 from runtime.services.moves import record_stale
 from runtime.services.promoting import promote_due
@@ -41,6 +44,10 @@ from runtime.supervision import Watch
 
 log = structlog.get_logger("bbb.runtime")
 
+# On SQLite, how often it looks whether somebody has committed. On PostgreSQL it is told.
+LOOK_S = 0.005
+# After a round that found nothing to do, the next begins so much later at the earliest, however often others commit.
+GAP_S = 0.05
 # How long a scheduler that was told to leave waits to be told a second time, which means: and the agents too.
 SECOND_CALL_S = 2.0
 
@@ -48,6 +55,27 @@ SECOND_CALL_S = 2.0
 def _stuck_scan() -> list[Chore]:
     interval_s = settings.STUCK_SCAN_INTERVAL_S
     return [Chore("stuck_scan", interval_s, Scanner().scan)] if interval_s else []
+
+
+def _look_after(watched: Watch) -> bool:
+    """Carry over what a run says, and see whether it has ended; True when there was something to do."""
+    if watched.ending is not None:
+        return True  # the database went away before it was finished
+    more = supervision.follow(watched)
+    record = supervision.ended(watched)
+    if record is not None:
+        supervision.wrap_up(watched, record)
+    return more or record is not None
+
+
+def _is_completed(watched: Watch) -> bool:
+    return watched.ending is not None and watched.ending.record.outcome in COMPLETED
+
+
+def _finish_alone(watched: Watch) -> bool:
+    if watched.ending is not None:
+        supervision.finish(watched.ending)
+    return True
 
 
 class Dispatcher:
@@ -72,15 +100,19 @@ class Dispatcher:
 
     def run(self, *, once: bool = False) -> None:
         """Tick until a signal, or with `once` until nothing is left that this scheduler could do."""
-        with self._signals() as calls, Listener(poll_s=settings.POLL_S) as hints, self._heartbeat:
+        with self._signals() as calls, Listener(poll_s=LOOK_S) as hints, self._heartbeat:
             log.info("scheduler_started", owner=self._owner)
             # Listening comes first: what is committed from now on wakes the loop.
             while not self._is_draining.is_set():
+                began = time.monotonic()
                 nap_s = self._round(once=once)
                 if nap_s is None:
                     break
-                if nap_s > 0:
+                if nap_s == 0:
+                    give_way()
+                else:
                     hints.wait(nap_s, calls + [fd for watched in self._watched.values() if (fd := watched.pidfd)])
+                    self._is_draining.wait(max(0.0, began + GAP_S - time.monotonic()))
             self._leave()
 
     def tick(self) -> bool:
@@ -130,10 +162,23 @@ class Dispatcher:
         started = claim(chosen, owner=self._owner) if chosen else []
         if self._starts_left is not None:
             self._starts_left -= len(started)
-        for run in started:
+        for run in self._shake_hands(started):
             self.heartbeat()  # a start may take its time
             self._start(run)
         return bool(started)
+
+    def _shake_hands(self, claimed: list[TaskRun]) -> list[TaskRun]:
+        """Make the handshake of what was claimed; return what is to be started. One that was superseded takes no other with it."""
+        if not claimed:
+            return []
+        try:
+            starting.shake_hands(claimed)
+        except StaleRun:
+            if len(claimed) > 1:
+                return [run for each in claimed for run in self._shake_hands([each])]
+            record_stale(claimed[0], action="start")
+            return []
+        return claimed
 
     def _is_outdated(self) -> bool:
         """Tell whether a newer version is there, which is to begin what is begun from now on."""
@@ -152,24 +197,39 @@ class Dispatcher:
         """Look after every run of this scheduler."""
         local.reap()
         self._pass_on_intents()
+        return self._look_after_all()
+
+    def _look_after_all(self) -> bool:
         # Every one of them has its turn, also after the first that had something.
-        outcomes = [self._look_after(watched) for watched in list(self._watched.values())]
+        outcomes = [self._safely(_look_after, watched) for watched in list(self._watched.values())]
+        self._finish([watched for watched in self._watched.values() if watched.ending is not None])
         return any(outcomes)
 
-    def _look_after(self, watched: Watch) -> bool:
+    def _finish(self, ended: list[Watch]) -> None:
+        """Finish what is wrapped up: together what the agents have done, else one by one."""
+        completed = [watched for watched in ended if _is_completed(watched)]
+        for batch in [completed[first : first + planning.BATCH] for first in range(0, len(completed), planning.BATCH)]:
+            endings = [watched.ending for watched in batch if watched.ending is not None]
+            if len(batch) > 1 and self._heartbeat.is_trusted and supervision.finish_all(endings):
+                for watched in batch:
+                    self._forget(watched)
+            give_way()
+        for watched in [watched for watched in ended if watched.run.pk in self._watched]:
+            if self._safely(_finish_alone, watched):
+                self._forget(watched)
+            give_way()
+
+    def _safely(self, step: Callable[[Watch], bool], watched: Watch) -> bool:
+        """Do a step for a run. What is wrong with one run must not stop the scheduler, and with it all others."""
         run = watched.run
         with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
-            return self._look_after_bound(watched)
+            return self._safely_bound(step, watched)
 
-    def _look_after_bound(self, watched: Watch) -> bool:
+    def _safely_bound(self, step: Callable[[Watch], bool], watched: Watch) -> bool:
         if not self._heartbeat.is_trusted:
             return False  # the next round gives it up
         try:
-            more = supervision.follow(watched)
-            record = supervision.ended(watched)
-            if record is not None:
-                supervision.conclude(watched, record)
-                self._forget(watched)
+            return step(watched)
         except StaleRun:
             record_stale(watched.run, action="supervise")
             self._forget(watched)
@@ -181,7 +241,6 @@ class Dispatcher:
             supervision.give_up(watched.run, watched.directory, error)
             self._forget(watched)
             return True
-        return more or record is not None
 
     def _pass_on_intents(self) -> None:
         tasks = Task.objects.filter(pk__in=[watched.run.task_id for watched in self._watched.values()])
@@ -193,7 +252,10 @@ class Dispatcher:
     def _start(self, run: TaskRun) -> None:
         with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
             try:
-                directory = starting.start(run)
+                if self._is_to_stop(run):
+                    self._end_unstarted(run, ExitRecord(outcome="interrupted", code="never_started"))
+                    return
+                directory = starting.launch(run)
             except StartFailed as error:
                 log.warning("run_not_started", code=error.code, error=str(error))
                 self._end_unstarted(run, ExitRecord(outcome="failed", code=error.code, message=str(error)))
@@ -206,6 +268,11 @@ class Dispatcher:
                 self._end_unstarted(run, ExitRecord.unexpected(error))
             else:
                 self._watched[run.pk] = supervision.watch(run, directory)
+
+    def _is_to_stop(self, run: TaskRun) -> bool:
+        """Tell whether a person wants it stopped that has shaken hands and not begun: others were started before it."""
+        asked = Q(cancel_requested_at__isnull=False) | Q(is_held=True)
+        return Task.objects.filter(asked, pk=run.task_id).exists()
 
     def _end_unstarted(self, run: TaskRun, record: ExitRecord) -> None:
         try:
@@ -279,8 +346,7 @@ class Dispatcher:
         deadline = time.monotonic() + 2 * settings.STOP_GRACE_S
         while self._watched and time.monotonic() < deadline:
             with contextlib.suppress(*DATABASE_AWAY):
-                for watched in list(self._watched.values()):
-                    self._look_after(watched)
+                self._look_after_all()
             threading.Event().wait(settings.POLL_S)
         for watched in self._watched.values():
             processes.end_processes(processes.tagged(watched.directory.tag), settings.STOP_GRACE_S)

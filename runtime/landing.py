@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import structlog
@@ -16,7 +17,7 @@ from orchestration import git
 from orchestration.exceptions import Conflict
 from orchestration.models import Task
 from orchestration.services import comments
-from orchestration.services.tasks import move_task
+from orchestration.services.tasks import finish_tasks, move_task
 from orchestration.states import TaskStatus
 from runtime import merge, starting, workspace
 from runtime.models import TaskRun
@@ -29,22 +30,59 @@ log = structlog.get_logger("bbb.runtime")
 def land_approved(*, actor: str) -> int:
     """Land what is approved, oldest approval first; return how many tasks have moved."""
     waiting = Task.objects.filter(approved_at__isnull=False).select_related("project").order_by("approved_at", "id")
-    return sum(_land(task, actor=actor) for task in waiting[:16])
+    runs = _latest(list(waiting[:16]))
+    empty = [run for run in runs if run.head_commit == run.base_commit]
+    moved = _land_empty(empty, actor=actor) if empty else 0
+    return moved + sum(_land(run, actor=actor) for run in runs if run not in empty)
 
 
-def _land(task: Task, *, actor: str) -> bool:
-    run = task.runs.filter(status=RunStatus.SUCCEEDED).select_related("agent").order_by("-attempt").first()
-    if run is None:
-        return False
-    run.task = task
-    with trace.bound(run.trace_id, run_id=run.pk, task_id=task.pk, agent_id=run.agent_id):
+def _latest(tasks: list[Task]) -> list[TaskRun]:
+    """Return the run of each task whose work is approved."""
+    if not tasks:
+        return []
+    succeeded = TaskRun.objects.filter(task__in=tasks, status=RunStatus.SUCCEEDED).select_related("agent")
+    latest = {run.task_id: run for run in succeeded.order_by("attempt")}
+    for task in tasks:
+        if task.pk in latest:
+            latest[task.pk].task = task
+    return [latest[task.pk] for task in tasks if task.pk in latest]
+
+
+def _land_empty(runs: list[TaskRun], *, actor: str) -> int:
+    """Let be done what changed nothing: there is nothing to merge, so git is not asked, and all of it is one transaction."""
+    done = _done_together(runs, actor=actor)
+    for run in [run for run in runs if run.pk in done]:
+        with _bound(run):
+            log.info("landed", status=TaskStatus.DONE, merge_commit=run.head_commit)
+            if run.workspace:
+                _clear_away(run)
+    return len(done)
+
+
+@events.unit_of_work()
+def _done_together(runs: list[TaskRun], *, actor: str) -> set[int]:
+    """Return the ids of the runs whose tasks are done now."""
+    traces = {run.task_id: run.trace_id for run in runs}
+    tasks = finish_tasks([run.task for run in runs], actor=actor, reason="merged", traces=traces)
+    done = {run.pk for run in runs if run.task_id in tasks}
+    # As in `_done`: the tasks' own moves are the fence.
+    TaskRun.objects.filter(pk__in=done).update(merge_commit=F("head_commit"), version=F("version") + 1)
+    return done
+
+
+def _land(run: TaskRun, *, actor: str) -> bool:
+    with _bound(run):
         try:
             _merge(run, actor=actor)
         except Conflict:
-            log.info("landing_overtaken", status=task.status)
+            log.info("landing_overtaken", status=run.task.status)
             return False
-        log.info("landed", status=task.status, merge_commit=run.merge_commit)
+        log.info("landed", status=run.task.status, merge_commit=run.merge_commit)
     return True
+
+
+def _bound(run: TaskRun) -> AbstractContextManager[None]:
+    return trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id)
 
 
 def _merge(run: TaskRun, *, actor: str) -> None:

@@ -147,7 +147,7 @@ def _never_started(run: TaskRun, directory: RunDirectory) -> ExitRecord:
 @events.unit_of_work()
 def _release(run: TaskRun) -> None:
     """Give a run that was claimed and not begun back to the queue; cancel it if that was asked for meanwhile."""
-    held = slots.lock_for(run)
+    held = slots.lock_for([run])
     run.task = task = lock_tasks([run.task_id])[run.task_id]
     ours = TaskRun.objects.owned(run.owner).filter(pk=run.pk, epoch=run.epoch)
     if not ours.update(owner="", lease_until=None, version=F("version") + 1):

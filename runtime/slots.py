@@ -67,12 +67,13 @@ def store(taken: Counter[str]) -> None:
         Slot.objects.filter(key__in=keys_).update(running=F("running") + count)
 
 
-def lock_for(run: TaskRun) -> list[str]:
-    """Lock the slots a run counts against, and return their keys."""
-    wanted = keys(run.task.project_id, run.agent_id)
-    return list(Slot.objects.select_for_update().filter(key__in=wanted).order_by("key").values_list("key", flat=True))
+def lock_for(runs: Iterable[TaskRun]) -> list[str]:
+    """Lock the slots these runs count against, and return their keys, each as often as it is held."""
+    held = [key for run in runs for key in keys(run.task.project_id, run.agent_id)]
+    list(Slot.objects.select_for_update().filter(key__in=set(held)).order_by("key").values_list("key", flat=True))
+    return held
 
 
-def give_back(held: list[str]) -> None:
-    """Free one of each slot. The slots are locked by the caller."""
-    Slot.objects.filter(key__in=held).update(running=F("running") - 1)
+def give_back(held: Iterable[str]) -> None:
+    """Free what is held. The slots are locked by the caller."""
+    store(Counter({key: -count for key, count in Counter(held).items()}))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import Sum, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from events import services as events
 from llm import operator_settings
 from llm.credentials import fingerprint
 from orchestration import git
@@ -22,7 +26,7 @@ from runtime.hosts import host_id
 from runtime.models import RunLog, TaskRun
 from runtime.processes import TAG, boot_id, end_processes, start_ticks, tagged
 from runtime.rundir import RunDirectory, RunDirectoryExists, RunRequest
-from runtime.services.moves import move_run, write_fenced
+from runtime.services.moves import move_together, write_fenced
 from runtime.states import LogKind, RunStatus
 from security.exceptions import PathNotAllowed
 
@@ -41,23 +45,37 @@ def worktrees_root() -> Path:
 
 
 def start(run: TaskRun) -> RunDirectory:
-    """Start a run that this scheduler has claimed.
+    """Start a run that this scheduler has claimed: the handshake, and the process. Raises StaleRun and StartFailed."""
+    shake_hands([run])
+    return launch(run)
 
-    The handshake `queued → running` comes first: whoever loses it starts nothing. Raises StaleRun there, and
-    StartFailed with a failure code for everything after it.
+
+@events.unit_of_work()
+def shake_hands(runs: Sequence[TaskRun]) -> None:
+    """Make the handshake `queued → running` of runs that were claimed together, all or none. Whoever loses it starts nothing.
+
+    Raises StaleRun when one of them has been superseded.
     """
-    move_run(
-        run,
-        RunStatus.RUNNING,
-        actor=f"scheduler:{run.owner}",
-        fence=True,
-        started_at=run.started_at or timezone.now(),
-        host_id=host_id(),
-        boot_id=boot_id(),
-        run_dir=str(directory_of(run).path),
-        log_offset=0,
-        credential=fingerprint(run.agent.provider, os.environ),
-    )
+    for provider, alike in groupby(sorted(runs, key=_provider), key=_provider):
+        group = list(alike)
+        move_together(
+            group,
+            RunStatus.RUNNING,
+            actor=f"scheduler:{group[0].owner}",
+            started_at=Coalesce("started_at", Value(timezone.now())),
+            host_id=host_id(),
+            boot_id=boot_id(),
+            log_offset=0,
+            credential=fingerprint(provider, os.environ),
+        )
+
+
+def _provider(run: TaskRun) -> str:
+    return run.agent.provider
+
+
+def launch(run: TaskRun) -> RunDirectory:
+    """Give a run that shook hands its worktree and its process. Raises StartFailed with a failure code, and StaleRun."""
     environment = _environment(run)
     needs_setup = _prepare_worktree(run)
     try:
@@ -108,7 +126,13 @@ def _prepare_worktree(run: TaskRun) -> bool:
         raise StartFailed("crashed", str(error)) from None
     except (git.GitError, PathNotAllowed) as error:
         raise StartFailed("workspace_failed", str(error)) from None
-    write_fenced(run, workspace=str(path), branch=worktree.branch, base_commit=worktree.base_commit)
+    write_fenced(
+        run,
+        run_dir=str(directory_of(run).path),
+        workspace=str(path),
+        branch=worktree.branch,
+        base_commit=worktree.base_commit,
+    )
     return is_fresh or not _is_set_up(run)
 
 

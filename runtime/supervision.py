@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -26,7 +28,8 @@ from runtime.allowances import REACHED
 from runtime.exceptions import StaleRun
 from runtime.models import RunLog, TaskRun
 from runtime.rundir import ExitRecord, RunDirectory
-from runtime.services.finishing import ask_key, finish_run
+from runtime.services.completing import COMPLETED, Ending
+from runtime.services.finishing import ask_key, finish_run, finish_together
 from runtime.services.moves import record_stale, write_fenced
 from runtime.workspace import Worktree
 
@@ -50,6 +53,8 @@ class Watch:
     forced: int = 0
     """How many signals have followed, since it did not listen."""
     misses: int = 0
+    ending: Ending | None = None
+    """How it ended, once all that it left is carried over and kept: it is yet to be finished."""
 
     def close(self) -> None:
         if self.pidfd is not None:
@@ -69,7 +74,7 @@ def follow(watched: Watch) -> bool:
     batch = list(islice(watched.directory.lines(run.log_offset), BATCH))
     if not batch:
         return False
-    with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
+    with _bound(run):
         _carry_over(run, batch)
     return len(batch) == BATCH
 
@@ -81,7 +86,7 @@ def _carry_over(run: TaskRun, batch: list[tuple[dict[str, Any], int]]) -> None:
     try:
         write_fenced(run, log_offset=batch[-1][1], log_seq=seq + len(lines))
         RunLog.objects.bulk_create(
-            RunLog(run=run, seq=number, at=datetime.fromisoformat(line["at"]), kind=line["kind"], body=line["body"])
+            RunLog.of(run, seq=number, at=datetime.fromisoformat(line["at"]), kind=line["kind"], body=line["body"])
             for number, line in enumerate(lines, start=first)
         )
         for line in lines:
@@ -193,17 +198,47 @@ def give_up(run: TaskRun, directory: RunDirectory, error: Exception) -> None:
 
 def conclude(watched: Watch, record: ExitRecord) -> None:
     """Carry the rest over, keep the work, and finish the run. Raises StaleRun."""
+    finish(wrap_up(watched, record))
+
+
+def wrap_up(watched: Watch, record: ExitRecord) -> Ending:
+    """Carry the rest over and keep the work: what is left is to finish the run. Raises StaleRun."""
     run = watched.run
-    with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
-        while follow(watched):
-            pass
-        head = ""
-        if record.outcome in {"finished", "unreported"} or record.code in REACHED:
-            record, head = _kept(run, record)
-        finish_run(run, record, head_commit=head)
+    while follow(watched):
+        pass
+    head = ""
+    if record.outcome in COMPLETED or record.code in REACHED:
+        record, head = _kept(run, record)
+    watched.ending = Ending(run, record, head)
+    return watched.ending
+
+
+def finish(ending: Ending) -> None:
+    """Finish a run that is wrapped up. Raises StaleRun."""
+    with _bound(ending.run):
+        finish_run(ending.run, ending.record, head_commit=ending.head_commit)
+    _tell_finished(ending)
+
+
+def finish_all(endings: Sequence[Ending]) -> bool:
+    """Finish in one transaction what is wrapped up and completed; False when each is to be finished alone."""
+    if not finish_together(endings):
+        return False
+    for ending in endings:
+        _tell_finished(ending)
+    return True
+
+
+def _tell_finished(ending: Ending) -> None:
+    run, record = ending.run, ending.record
+    with _bound(run):
         log.info(
             "run_finished", outcome=record.outcome, code=record.code, status=run.status, cost_usd=record.usage.cost_usd
         )
+
+
+def _bound(run: TaskRun) -> AbstractContextManager[None]:
+    return trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id)
 
 
 def _kept(run: TaskRun, record: ExitRecord) -> tuple[ExitRecord, str]:
@@ -258,6 +293,6 @@ _FORCE = ((signal.SIGTERM, 2), (signal.SIGKILL, 3))
 
 def _force(watched: Watch, signal_: signal.Signals) -> None:
     run = watched.run
-    with trace.bound(run.trace_id, run_id=run.pk, task_id=run.task_id, agent_id=run.agent_id):
+    with _bound(run):
         log.warning("run_does_not_stop", signal=signal_.name)
     processes.send_signal(processes.tagged(watched.directory.tag), signal_)

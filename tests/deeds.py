@@ -19,13 +19,15 @@ from orchestration.scheduler import Choice
 from orchestration.services.dependencies import add_dependency
 from orchestration.tests.factories import ACTOR, make_task
 from runtime import landing, leases, recovery
+from runtime.exceptions import StaleRun
 from runtime.models import TaskRun
 from runtime.rundir import RunDirectory
 from runtime.services import commands
 from runtime.services.answers import deliver_answers
 from runtime.services.broadcasting import COMMANDS
 from runtime.services.claims import claim
-from runtime.services.finishing import finish_run
+from runtime.services.completing import Ending
+from runtime.services.finishing import finish_run, finish_together
 from runtime.services.promoting import promote_due
 from runtime.starting import directory_of
 from runtime.tests import runners
@@ -62,6 +64,18 @@ def _finish(outcome: str, code: str = "") -> Callable[[Task], object]:
         finish_run(run, record, head_commit=run.base_commit)
 
     return act
+
+
+def _finish_together(task: Task) -> None:
+    """Finish the run and that of the task made after it, which is done already when the deed is done again."""
+    runs = [run_of(each) for each in Task.objects.filter(project=task.project, pk__in=[task.pk, task.pk + 1])]
+    if not finish_together([Ending(run, ending("finished"), run.base_commit) for run in runs]):
+        raise StaleRun
+
+
+def _begin_two(task: Task, hands: Hands) -> None:
+    hands.begin(task)
+    hands.begin(make_task(task.project))
 
 
 def _end(outcome: str, code: str = "") -> Callable[[Task, Hands], object]:
@@ -168,6 +182,7 @@ DEEDS: dict[str, Deed] = {
     "claim again": Deed(_end("interrupted"), _claim),
     "start": Deed(_take, lambda task: handshake(run_of(task))),
     "finish finished": Deed(_begin, _finish("finished")),
+    "finish together": Deed(_begin_two, _finish_together),
     "finish unreported": Deed(_begin, _finish("unreported")),
     "finish blocked": Deed(_begin, _finish("blocked")),
     "finish parked": Deed(_begin, _finish("parked")),

@@ -56,6 +56,7 @@ _RACES = "runtime/tests/test_interventions_races.py"
 _POINTS = "runtime/tests/test_race_points.py"
 _LOCKS = "runtime/tests/test_race_points_locks.py"
 _FINISHING = "runtime/tests/test_finishing.py"
+_TOGETHER = "runtime/tests/test_finishing_together.py"
 
 MUTANTS = [
     Mutant(
@@ -63,14 +64,56 @@ MUTANTS = [
         "runtime/services/moves.py",
         "status__in=sources(to), epoch=run.epoch)",
         "status__in=sources(to))",
-        f"{_FINISHING}::test_an_older_epoch_finishes_nothing",
+        f"{_FINISHING}::test_an_older_epoch_blocks_nothing",
     ),
     Mutant(
         "a move of a run is not fenced by its owner",
         "runtime/services/moves.py",
         "rows = rows.filter(owner=run.owner)",
         "rows = rows.all()",
+        f"{_FINISHING}::test_another_owner_blocks_nothing",
+    ),
+    Mutant(
+        "the end of completed work is not fenced by its epoch",
+        "runtime/services/completing.py",
+        "AND status = %s AND epoch = %s AND owner = %s",
+        "AND status = %s AND epoch >= %s AND owner = %s",
+        f"{_FINISHING}::test_an_older_epoch_finishes_nothing",
+    ),
+    Mutant(
+        "the end of completed work is not fenced by its owner",
+        "runtime/services/completing.py",
+        "AND status = %s AND epoch = %s AND owner = %s",
+        "AND status = %s AND epoch = %s AND owner >= %s",
         f"{_FINISHING}::test_another_owner_finishes_nothing",
+    ),
+    Mutant(
+        "of several ends one may be lost",
+        "runtime/services/completing.py",
+        "if cursor.rowcount < len(ordered):",
+        "if not cursor.rowcount:",
+        f"{_TOGETHER}::test_nothing_is_written_when_one_was_superseded",
+    ),
+    Mutant(
+        "of several handshakes one may be lost",
+        "runtime/services/moves.py",
+        ".update(**written) < len(ids):",
+        ".update(**written) < 1:",
+        f"{_TOGETHER}::test_a_handshake_is_made_by_all_or_none",
+    ),
+    Mutant(
+        "several ends honour nothing that was asked for",
+        "runtime/services/finishing.py",
+        "if _honouring_intents(run, run.task, record).outcome not in COMPLETED:",
+        "if record.outcome not in COMPLETED:",
+        f"{_TOGETHER}::test_a_cancel_is_honoured_though_the_others_end_together",
+    ),
+    Mutant(
+        "work that changed nothing lands in the name of any approval",
+        "orchestration/services/tasks.py",
+        "task.approved_at is not None and task.approved_at == read.approved_at",
+        "True",
+        "runtime/tests/test_landing.py::test_an_approval_that_was_taken_back_lands_nothing_and_keeps_no_other",
     ),
     Mutant(
         "a move of a run does not look at its status",
@@ -148,12 +191,55 @@ MUTANTS = [
         "postgresql",
     ),
     Mutant(
+        "a cursor is not held against the floor while the log is read",
+        "events/subscriptions.py",
+        "if floor(selection.wants) > after:",
+        "if False:",
+        "events/tests/test_subscribing.py::test_who_falls_behind_retention_while_reading_is_told_so",
+    ),
+    Mutant(
+        "open streams do not hear that rights have changed",
+        "events/hub.py",
+        "watch.expire()",
+        "pass",
+        "events/tests/test_hub.py::test_a_revoked_token_ends_the_stream_at_once",
+    ),
+    Mutant(
+        "rights that changed while the tail began are not asked anew",
+        "events/tail.py",
+        "Ring(floor=end, rights_cursor=end)",
+        "Ring(floor=end)",
+        "events/tests/test_hub.py::test_rights_that_change_before_the_first_reading_are_noticed",
+    ),
+    Mutant(
         "who listens dies with its connection",
         "events/wakeup.py",
-        "with wrapper.wrap_database_errors:",
-        "if True:",
+        "with wrapper.wrap_database_errors:  # what",
+        "if True:  # what",
         "tests/test_faults.py::test_who_listens_outlives_the_end_of_its_connection",
         "postgresql",
+    ),
+    Mutant(
+        "the audit chain is made without the log's lock",
+        "events/services.py",
+        'cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOG_LOCK])',
+        "pass",
+        "events/tests/test_chain_concurrent.py::test_writers_at_the_same_time_make_one_chain",
+        "postgresql",
+    ),
+    Mutant(
+        "the end of the audit chain is pruned",
+        "events/retention.py",
+        ".filter(chain_seq__lt=chain.head().seq)",
+        "",
+        "events/tests/test_retention.py::test_the_end_of_the_chain_stays",
+    ),
+    Mutant(
+        "events are pruned and the floor stays",
+        "events/retention.py",
+        "    _raise_floor(rule.types, last)\n",
+        "",
+        "events/tests/test_retention.py::test_the_floor_is_the_newest_event_that_is_gone",
     ),
     Mutant(
         "what is undone within a unit of work leaves its events",

@@ -1,7 +1,8 @@
 """Run a command beside a PostgreSQL of its own: `python -m tests.postgres -- pytest inbox -k close`.
 
 The command finds it in DATABASE_URL. The server comes from a Python package, listens on a Unix socket only, keeps its data
-in a temporary folder, and is stopped whatever happens to the command.
+in a temporary folder, and is stopped whatever happens to the command. With `--durable` before the `--` what is committed
+is on the disk, as in real use; that is for measurements.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
 }
+DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
 
 class Server:
@@ -145,6 +147,9 @@ def _die_with_parent() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
+    if arguments[:1] == ["--durable"]:
+        SETTINGS.update(DURABLE)
+        arguments = arguments[1:]
     command = arguments[1:] if arguments[:1] == ["--"] else arguments
     if not command:
         sys.stderr.write(f"{__doc__}\n")

@@ -27,6 +27,7 @@ _EVERY_DAY = {
     "claim",
     "start",
     "finish finished",
+    "finish together",
     "finish retryable",
     "finish though cancelled",
     "promote",

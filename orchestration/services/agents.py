@@ -19,7 +19,15 @@ def create_agent(project: Project, *, name: str, actor: str, **fields: Any) -> A
     agent = checked(Agent(project=project, name=name, **fields))
     _refuse_taken(agent)
     insert(agent, taken=NameTaken)
-    events.append(EventType.AGENT_CREATED, project_id=project.pk, actor=actor, id=agent.pk, version=1, title=name)
+    events.append(
+        EventType.AGENT_CREATED,
+        project_id=project.pk,
+        agent_id=agent.pk,
+        actor=actor,
+        id=agent.pk,
+        version=1,
+        title=name,
+    )
     return agent
 
 
@@ -33,6 +41,7 @@ def update_agent(agent: Agent, *, actor: str, expected_version: int | None = Non
         events.append(
             EventType.AGENT_UPDATED,
             project_id=agent.project_id,
+            agent_id=agent.pk,
             actor=actor,
             id=agent.pk,
             version=agent.version,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import F
@@ -62,6 +63,7 @@ def _place(comment: Comment) -> dict[str, Any]:
     return {"project_id": about.project_id if about else None, "task_id": comment.task_id, "run_id": comment.run_id}
 
 
-def mark_addressed(task: Task) -> None:
-    """Note that a run has taken up what was said about the task. Runs inside the run's transaction."""
-    task.comments.filter(status=CommentStatus.OPEN).update(status=CommentStatus.ADDRESSED, version=F("version") + 1)
+def mark_addressed(tasks: Collection[Task]) -> None:
+    """Note that runs have taken up what was said about their tasks. Runs inside their transaction."""
+    said = Comment.objects.filter(task__in=tasks, status=CommentStatus.OPEN)
+    said.update(status=CommentStatus.ADDRESSED, version=F("version") + 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from django.db.models import F
 from django.utils import timezone
@@ -66,6 +67,33 @@ def release_dependents(task: Task, *, actor: str, trace_id: str | None = None) -
     children.update(unmet_dependencies=F("unmet_dependencies") - 1, version=F("version") + 1, updated_at=timezone.now())
     for child in children.only("project_id", "version").order_by("id"):
         _record(child, ["unmet_dependencies"], actor=actor, trace_id=trace_id)
+
+
+def lock_families(tasks: Iterable[Task]) -> tuple[list[tuple[int, int]], dict[int, Task]]:
+    """Lock tasks that are about to be done, and those that wait for them.
+
+    Return who waits for whom (the parent comes first), and all of them as they are now.
+    """
+    parents = list(tasks)
+    for project_id in sorted({task.project_id for task in parents}):
+        lock_graph(project_id)
+    edges = list(TaskDependency.objects.filter(depends_on__in=parents).values_list("depends_on_id", "task_id"))
+    return edges, lock_tasks({task.pk for task in parents} | {child for _, child in edges})
+
+
+def release_children(
+    done: Iterable[Task], edges: Iterable[tuple[int, int]], locked: Mapping[int, Task], *, actor: str
+) -> None:
+    """Tell the children of tasks that are now done, each once. Runs under `lock_families`, which gave the rest."""
+    parents = {task.pk for task in done}
+    fewer = Counter(child for parent, child in edges if parent in parents)
+    for count in sorted(set(fewer.values())):
+        children = Task.objects.filter(pk__in=[child for child in fewer if fewer[child] == count])
+        changes = {"version": F("version") + 1, "updated_at": timezone.now()}
+        children.update(unmet_dependencies=F("unmet_dependencies") - count, **changes)
+    for child in sorted(fewer):
+        locked[child].version += 1
+        _record(locked[child], ["unmet_dependencies"], actor=actor)
 
 
 def _replace(task: Task, wanted: set[int], *, actor: str, given: Iterable[Task] = ()) -> None:

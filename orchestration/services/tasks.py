@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.db.models import F, Q, QuerySet
@@ -22,7 +22,13 @@ from orchestration.exceptions import (
 from orchestration.graph import reaches
 from orchestration.limits import Limits
 from orchestration.models import Project, Task
-from orchestration.services.dependencies import lock_family, release_dependents, set_dependencies
+from orchestration.services.dependencies import (
+    lock_families,
+    lock_family,
+    release_children,
+    release_dependents,
+    set_dependencies,
+)
 from orchestration.services.locks import lock_graph
 from orchestration.services.rows import checked, refuse_archived, reread, stale, update_row
 from orchestration.states import OVER, TaskStatus, sources
@@ -135,18 +141,48 @@ def move_task(
     return task
 
 
-def move_locked_task(task: Task, to: TaskStatus, *, actor: str, reason: str, where: Q) -> bool:
-    """Move a task that was locked and read in this transaction; False where `move_task` would raise.
+def move_locked_tasks(
+    tasks: Collection[Task],
+    to: TaskStatus,
+    *,
+    actor: str,
+    reason: str = "",
+    where: Q | None = None,
+    traces: Mapping[int, str] | None = None,
+    **changes: Any,
+) -> None:
+    """Move tasks that were locked and read in this transaction by one UPDATE: all of them or, with InvalidTransition, none.
 
-    The same guard in one query, for those who move many. Not for the end of a task, after which others may start.
+    `traces` are their trace ids, by task. For those that are done there is `finish_tasks`: it lets others start.
     """
-    before, fields = task.status, _moved_fields(to, reason)
-    if not _movable(task, to, where).update(version=F("version") + 1, **fields):
-        return False
-    for name, value in (fields | {"version": task.version + 1}).items():
-        setattr(task, name, value)
-    _record_move(task, before=before, actor=actor, trace_id=None)
-    return True
+    written = {**_moved_fields(to, reason), **changes}
+    rows = Task.objects.filter(where or Q(), pk__in=[task.pk for task in tasks])
+    moved = rows.filter(status__in=sources(to), is_archived=False).update(version=F("version") + 1, **written)
+    if moved < len(tasks):
+        raise InvalidTransition(f"Of {len(tasks)} tasks {len(tasks) - moved} cannot become {to}.")
+    for task in tasks:
+        before = task.status
+        for name, value in (written | {"version": task.version + 1}).items():
+            setattr(task, name, value)
+        _record_move(task, before=before, actor=actor, trace_id=(traces or {}).get(task.pk))
+
+
+def finish_tasks(tasks: Iterable[Task], *, actor: str, reason: str, traces: Mapping[int, str]) -> set[int]:
+    """Make approved tasks done, in one go; return the ids of those that were. Runs in the caller's unit of work.
+
+    Each has its own guard: one whose approval is not the one that was read any more is left as it is.
+    """
+    read = {task.pk: task for task in tasks}
+    edges, locked = lock_families(read.values())
+    approved = [task for pk, task in locked.items() if pk in read and _is_still_approved(task, read[pk])]
+    if approved:
+        move_locked_tasks(approved, TaskStatus.DONE, actor=actor, reason=reason, traces=traces)
+        release_children(approved, edges, locked, actor=actor)
+    return {task.pk for task in approved}
+
+
+def _is_still_approved(task: Task, read: Task) -> bool:
+    return task.status == TaskStatus.REVIEW and task.approved_at is not None and task.approved_at == read.approved_at
 
 
 def _movable(task: Task, to: TaskStatus, where: Q | None) -> QuerySet[Task]:

@@ -61,8 +61,8 @@ def test_a_comment_says_something(task: Task) -> None:
 def test_what_a_run_has_taken_up_is_addressed_once(project: Project, task: Task) -> None:
     taken_up, resolved, others = comment(task), comment(task), comment(make_task(project))
     Comment.objects.filter(pk=resolved.pk).update(status=CommentStatus.RESOLVED)
-    mark_addressed(task)
-    mark_addressed(task)
+    mark_addressed([task])
+    mark_addressed([task])
     found = {row.pk: (row.status, row.version) for row in Comment.objects.all()}
     assert found == {
         taken_up.pk: (CommentStatus.ADDRESSED, 2),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from datetime import timedelta
 
 from events import services as events
@@ -21,17 +22,21 @@ from runtime.states import LogKind
 _ANSWERED = frozenset({"finished", "unreported", "blocked", "parked"})
 
 
-def heed_end(run: TaskRun, record: ExitRecord, *, actor: str) -> None:
-    """Open the breaker of a run's credential, or close the one that the run has tried. Runs inside `finish_run`.
+def heed_ends(ends: Collection[tuple[TaskRun, ExitRecord]], *, actor: str) -> None:
+    """Open the breakers of runs' credentials, or close those that the runs have tried. Runs inside `finishing`.
 
     An end before the provider's first answer, such as a cancel or a crash, teaches nothing: then another run tries.
     """
-    limit_s = retries.limit_s(record)
-    if limit_s is not None:
-        _open(run, record, limit_s, actor=actor)
-    elif record.outcome in _ANSWERED or record.usage.token_out > 0:
-        for breaker in Breaker.objects.not_closed().filter(trial_run_id=run.pk):
-            _close(breaker, run, actor=actor)
+    answered = {}
+    for run, record in ends:
+        limit_s = retries.limit_s(record)
+        if limit_s is not None:
+            _open(run, record, limit_s, actor=actor)
+        elif record.outcome in _ANSWERED or record.usage.token_out > 0:
+            answered[run.pk] = run
+    if answered:
+        for breaker in Breaker.objects.not_closed().filter(trial_run_id__in=answered):
+            _close(breaker, answered[breaker.trial_run_id or 0], actor=actor)
 
 
 def close_answered(*, actor: str) -> int:

@@ -14,7 +14,7 @@ from llm.services import begin_trial
 from orchestration.models import Agent, Project, Task
 from orchestration.scheduler import Choice
 from orchestration.services.locks import lock_tasks
-from orchestration.services.tasks import move_locked_task
+from orchestration.services.tasks import move_locked_tasks
 from orchestration.states import TaskStatus
 from runtime import breakers, leases, slots
 from runtime.allowances import Amounts, Day, reservation, spent, start_caps, tasks_left
@@ -23,6 +23,8 @@ from runtime.retries import POISONED
 from runtime.services.moves import record_move
 from runtime.states import RunStatus
 
+# Of earlier attempts: what the next one needs to know.
+_INHERITED = ("task_id", "attempt", "agent_id", "error_code", "session_id", "workspace", "branch", "base_commit")
 # Of a task in todo: what else has to hold when it starts.
 _READY = Q(unmet_dependencies=0, is_held=False)
 
@@ -58,9 +60,12 @@ class _Batch:
     def __init__(self, owner: str, locked: dict[str, Slot], tasks: Mapping[int, Task]) -> None:
         self._owner, self._actor = owner, f"scheduler:{owner}"
         self._locked = locked
+        # Nobody changes them while they are locked: who is here may be taken, and all in one UPDATE.
+        ready = Task.objects.filter(_READY, pk__in=tasks, status=TaskStatus.TODO, is_archived=False)
+        self._ready = set(ready.values_list("pk", flat=True))
         self._now = leases.now()
         self._day, self._left, self._gates = Day(), tasks_left(tasks.values()), breakers.here()
-        earlier = TaskRun.objects.filter(task__in=tasks).order_by("attempt")
+        earlier = TaskRun.objects.filter(task__in=tasks).only(*_INHERITED).order_by("attempt")
         self._last = {run.task_id: run for run in earlier}
         self._taken: Counter[str] = Counter()
         self._claimed: list[TaskRun] = []
@@ -101,8 +106,9 @@ class _Batch:
 
     def _begin(self, task: Task, agent: Agent, caps: Amounts) -> TaskRun | None:
         """Begin the next attempt at a ready task."""
-        if not move_locked_task(task, TaskStatus.RUNNING, actor=self._actor, reason="claimed", where=_READY):
+        if task.pk not in self._ready:
             return None
+        self._ready.remove(task.pk)
         return _attempt(task, agent, self._last.get(task.pk), epoch=1, **self._right(caps))
 
     def _right(self, caps: Amounts) -> dict[str, Any]:
@@ -110,6 +116,10 @@ class _Batch:
 
     def _insert(self) -> None:
         new = [run for run in self._claimed if run._state.adding]
+        if not new:
+            return
+        begun = [run.task for run in new]
+        move_locked_tasks(begun, TaskStatus.RUNNING, actor=self._actor, reason="claimed", where=_READY)
         TaskRun.objects.bulk_create(new)
         for run in new:
             record_move(run, before="", actor=self._actor, reason="claimed")

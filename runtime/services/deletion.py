@@ -64,7 +64,7 @@ def delete_agent(agent: Agent, *, actor: str, expected_version: int | None = Non
         _refuse(f"Agent {agent.pk}", runs=present.runs.count(), tasks=open_tasks.count())
         _unassign(over, actor=actor)
         present.delete()
-        events.append(EventType.AGENT_DELETED, project_id=agent.project_id, actor=actor, id=agent.pk)
+        events.append(EventType.AGENT_DELETED, project_id=agent.project_id, agent_id=agent.pk, actor=actor, id=agent.pk)
     Slot.objects.filter(key=key).delete()
 
 

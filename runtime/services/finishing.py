@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import structlog
 from django.utils import timezone
 
 from events import services as events
 from events import trace
 from inbox import services as inbox
 from inbox.states import ItemType
-from orchestration.models import Task
-from orchestration.services import comments
+from orchestration.exceptions import InvalidTransition
+from orchestration.models import Project, Task
 from orchestration.services.locks import lock_tasks
 from orchestration.services.tasks import move_task
 from orchestration.states import TaskStatus
 from runtime import allowances, leases, retries, slots
+from runtime.database import DATABASE_AWAY
 from runtime.models import TaskRun
 from runtime.rundir import ExitRecord
-from runtime.services.breaking import heed_end
+from runtime.services.breaking import heed_ends
 from runtime.services.claims import inherited
+from runtime.services.completing import COMPLETED, Ending, complete
 from runtime.services.moves import move_run, record_move
 from runtime.services.resuming import resume_run
 from runtime.services.settling import settle_day, settle_ledger, settled
 from runtime.states import RunStatus
 from runtime.stuck.episodes import close_items
+
+log = structlog.get_logger("bbb.runtime")
 
 _GO_ON = "\n\nIts work is kept on its branch. Raise the limit and retry the task: the agent goes on where it stopped."
 
@@ -34,17 +40,65 @@ _GO_ON = "\n\nIts work is kept on its branch. Raise the limit and retry the task
 def finish_run(run: TaskRun, record: ExitRecord, *, head_commit: str = "") -> TaskRun:
     """End this start of a run as its exit record says. Fenced: raises StaleRun when the start was superseded."""
     actor = f"scheduler:{run.owner}"
-    held = slots.lock_for(run)
-    run.task = task = lock_tasks([run.task_id])[run.task_id]
-    seen = record
+    held = _lock([run])
+    task, seen = run.task, record
     record = _within_limits(run, task, _honouring_intents(run, task, record))
-    _STAGES[record.outcome](run, task, record, actor, head_commit)
-    close_items(run, actor=actor)
-    slots.give_back(held)
-    settle_ledger(run, record.usage)
-    settle_day(run, record.usage)
-    heed_end(run, seen, actor=actor)
+    if record.outcome in COMPLETED:
+        complete([Ending(run, record, head_commit)], actor=actor)
+    else:
+        _STAGES[record.outcome](run, task, record, actor, head_commit)
+    _settle([Ending(run, seen)], held, actor=actor)
     return run
+
+
+def finish_together(endings: Sequence[Ending]) -> bool:
+    """End runs of one scheduler whose agents have done their work, in one transaction; False, with nothing written, when that
+    cannot be done. Then each is to be finished for itself: one that was superseded, say, is no reason to lose the others.
+    """
+    known = [(ending.run, dict(vars(ending.run))) for ending in endings]
+    try:
+        _finish_together(endings)
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:
+        for run, fields in known:
+            vars(run).clear()
+            vars(run).update(fields)
+        log.info("finished_one_by_one", runs=[run.pk for run, _ in known], error=str(error))
+        return False
+    return True
+
+
+@events.unit_of_work()
+def _finish_together(endings: Sequence[Ending]) -> None:
+    [owner] = {ending.run.owner for ending in endings}
+    held = _lock([ending.run for ending in endings])
+    for run, record in [(ending.run, ending.record) for ending in endings]:
+        if _honouring_intents(run, run.task, record).outcome not in COMPLETED:
+            raise InvalidTransition(f"Run {run.pk} is not to end as its agent says.")
+    complete(endings, actor=f"scheduler:{owner}")
+    _settle(endings, held, actor=f"scheduler:{owner}")
+
+
+def _lock(runs: Sequence[TaskRun]) -> list[str]:
+    """Lock slots and tasks of runs; give these their tasks as they are now, and return the keys of the slots."""
+    held = slots.lock_for(runs)
+    tasks = lock_tasks(run.task_id for run in runs)
+    projects = Project.objects.in_bulk({task.project_id for task in tasks.values()})
+    for run in runs:
+        run.task = tasks[run.task_id]
+        run.task.project = projects[run.task.project_id]
+    return held
+
+
+def _settle(endings: Sequence[Ending], held: list[str], *, actor: str) -> None:
+    """Do what each end of a run takes, whatever became of it."""
+    used = [(ending.run, ending.record.usage) for ending in endings]
+    close_items([ending.run for ending in endings], actor=actor)
+    slots.give_back(held)
+    settle_ledger(used)
+    settle_day(used)
+    heed_ends([(ending.run, ending.record) for ending in endings], actor=actor)
 
 
 def _honouring_intents(run: TaskRun, task: Task, record: ExitRecord) -> ExitRecord:
@@ -85,25 +139,6 @@ def _end(run: TaskRun, to: RunStatus, record: ExitRecord, actor: str, **changes:
         changes["ended_at"] = timezone.now()
     reason = record.code or record.outcome
     move_run(run, to, actor=actor, reason=reason, fence=True, **settled(record.usage), **changes)
-
-
-def _succeed(run: TaskRun, task: Task, record: ExitRecord, actor: str, head_commit: str) -> None:
-    _end(run, RunStatus.SUCCEEDED, record, actor, summary=record.message, head_commit=head_commit)
-    comments.mark_addressed(task)
-    approved_at = timezone.now() if task.project.auto_approve and record.outcome == "finished" else None
-    move_task(task, TaskStatus.REVIEW, actor=actor, trace_id=run.trace_id, approved_at=approved_at)
-    if approved_at is None:
-        without = "The agent ended without a report; read the diff with care.\n\n"
-        inbox.ask(
-            ItemType.TASK_COMPLETED,
-            task=task,
-            title=f"Review: {task.title}",
-            content=(without if record.outcome == "unreported" else "") + record.message,
-            dedupe_key=f"review:{task.pk}",
-            run_id=run.pk,
-            actor=actor,
-            trace_id=run.trace_id,
-        )
 
 
 def _block(run: TaskRun, task: Task, record: ExitRecord, actor: str, _head: str) -> None:
@@ -215,8 +250,6 @@ def ask_key(run: TaskRun, ask_id: str) -> str:
 
 
 _STAGES = {
-    "finished": _succeed,
-    "unreported": _succeed,
     "blocked": _block,
     "parked": _park,
     "interrupted": _interrupt,

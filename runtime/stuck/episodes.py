@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import structlog
 from django.conf import settings
+from django.db.models import Q
 
 from events import services as events
 from events.states import EventType
@@ -22,6 +24,9 @@ from runtime.stuck.findings import Finding, Kind
 log = structlog.get_logger("bbb.runtime")
 
 Step = Literal["nudge", "ask"]
+
+# Of a run that is over: a nudge that was not passed on, an item that may be open.
+_PENDING = Q(nudged_at__isnull=True) | Q(item_id__isnull=False)
 
 CONTINUE, END = "continue", "end"
 _TITLES = {
@@ -67,12 +72,12 @@ def next_step(known: StuckFinding | None, epoch: int, finding: Finding, now: dat
     return "ask" if now - known.nudged_at >= timedelta(seconds=settings.STUCK_NUDGE_WAIT_S) else None
 
 
-def close_items(run: TaskRun, *, actor: str) -> None:
-    """Close what is asked about a start of a run that is over. An answer that was given is carried out all the same."""
-    about = StuckFinding.objects.filter(run=run)
-    about.filter(nudged_at__isnull=True).delete()
-    for known in about.filter(item_id__isnull=False):
-        if inbox.close_unanswered(known.item_id, actor=actor):
+def close_items(runs: Collection[TaskRun], *, actor: str) -> None:
+    """Close what is asked about starts of runs that are over. An answer that was given is carried out all the same."""
+    for known in StuckFinding.objects.filter(_PENDING, run__in=runs):
+        if known.nudged_at is None:
+            known.delete()
+        elif inbox.close_unanswered(known.item_id, actor=actor):
             StuckFinding.objects.filter(pk=known.pk).update(item_id=None)
 
 
@@ -108,6 +113,7 @@ def _ask_person(known: StuckFinding, run: TaskRun, task: Task, finding: Finding,
         EventType.ALERT_RAISED,
         project_id=task.project_id,
         task_id=task.pk,
+        agent_id=run.agent_id,
         kind=f"stuck_{finding.kind}",
         message=finding.message,
         details={"epoch": run.epoch, "seq": finding.seq, "item_id": item.pk, **finding.evidence},

@@ -22,35 +22,25 @@ from inbox.states import ItemType
 from orchestration.models import Agent, Project, Task
 from orchestration.services.projects import update_project
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_agent, make_task
 from runtime import dispatcher as dispatching
-from runtime import leases
+from runtime import leases, supervision
 from runtime.dispatcher import Dispatcher
 from runtime.executors import local
 from runtime.models import RunLog, SchedulerInstance, Slot, TaskRun
 from runtime.rundir import RunDirectory
 from runtime.services import commands
-from runtime.services.finishing import finish_run
+from runtime.services.claims import claim
+from runtime.services.finishing import finish_run, finish_together
 from runtime.starting import directory_of
 from runtime.states import RunStatus
 from runtime.tests.factories import ending
 from runtime.tests.runners import until
-from runtime.tests.starts import begun, kill_runner, living, own_home, tick_until
+from runtime.tests.starts import begun, kill_runner, living, tick_until
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 # A scheduler that runs closes its connection between two rounds, and with it any transaction of a test's.
 runs = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    with own_home(settings, tmp_path) as home:
-        yield home
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
 
 
 @pytest.fixture
@@ -361,7 +351,8 @@ def test_a_start_that_the_database_has_cut_off_is_made_again(
     first, second = play(project, "finish"), play(project, "finish")
     with pytest.raises(OperationalError):
         dispatcher.tick()
-    assert [run_of(task).status for task in (first, second)] == [RunStatus.RUNNING, RunStatus.QUEUED]
+    # Both have shaken hands, and neither has a process.
+    assert [(run_of(task).status, run_of(task).pid) for task in (first, second)] == [(RunStatus.RUNNING, None)] * 2
     dispatcher.run(once=True)
     assert [is_at(task, TaskStatus.REVIEW)() for task in (first, second)] == [True, True]
     assert [(run_of(task).attempt, run_of(task).epoch) for task in (first, second)] == [(1, 2), (1, 2)]
@@ -449,3 +440,57 @@ def test_a_killed_runner_is_noticed_and_its_run_queued_again(
     kill_runner(run_of(task))
     tick_until(dispatcher, lambda: run_of(task).epoch == 2, "the next start")
     assert run_of(task).attempt == 1
+
+
+# Several at once
+
+
+def test_a_task_that_is_cancelled_while_another_is_started_is_not_started(
+    project: Project, agent: Agent, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, second = play(project, "hang"), play(project, "hang")
+    launch, launched = local.launch, list[str]()
+
+    def launch_and_cancel(*given: Any) -> int:
+        launched.append("one")
+        commands.cancel_task(Task.objects.get(pk=second.pk), actor=ACTOR)
+        return launch(*given)
+
+    monkeypatch.setattr(local, "launch", launch_and_cancel)
+    dispatcher.dispatch()
+    assert (launched, is_at(second, TaskStatus.CANCELLED)()) == (["one"], True)
+
+
+def test_a_run_that_was_superseded_before_its_handshake_takes_no_other_with_it(
+    project: Project, agent: Agent, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, kept = play(project, "hang"), play(project, "hang")
+
+    def claim_and_lose(*given: Any, **options: Any) -> list[TaskRun]:
+        claimed = claim(*given, **options)
+        TaskRun.objects.filter(task=lost).update(owner="scheduler-two")
+        return claimed
+
+    monkeypatch.setattr(dispatching, "claim", claim_and_lose)
+    dispatcher.dispatch()
+    assert [run_of(task).status for task in (lost, kept)] == [RunStatus.QUEUED, RunStatus.RUNNING]
+    stale = Event.objects.get(type=EventType.RUN_STALE_WRITE_REJECTED)
+    assert (stale.task_id, stale.payload["action"]) == (lost.pk, "start")
+
+
+def test_a_run_that_was_superseded_before_its_end_takes_no_other_with_it(
+    project: Project, agent: Agent, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [play(project, "finish") for _ in range(3)]
+    dispatcher.dispatch()
+    until(lambda: all(directory_of(run_of(task)).exit() for task in tasks), "the agents to finish")
+
+    def lose_and_finish(*given: Any) -> bool:
+        TaskRun.objects.filter(task=tasks[1]).update(owner="scheduler-two")
+        return finish_together(*given)
+
+    monkeypatch.setattr(supervision, "finish_together", lose_and_finish)
+    dispatcher.supervise()
+    assert [is_at(task, TaskStatus.REVIEW)() for task in tasks] == [True, False, True]
+    stale = Event.objects.get(type=EventType.RUN_STALE_WRITE_REJECTED)
+    assert (stale.task_id, stale.payload["action"]) == (tasks[1].pk, "supervise")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -13,7 +12,7 @@ from llm.models import UsageDaily
 from orchestration.models import Agent, Project, Task
 from orchestration.services.projects import update_project
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from orchestration.tests.factories import ACTOR, make_task
 from runtime.exceptions import NothingToResume, StaleRun
 from runtime.models import Slot, TaskRun
 from runtime.services import commands
@@ -23,21 +22,6 @@ from runtime.states import RunStatus
 from runtime.tests.factories import claim_all, ending, running
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(project: Project) -> Agent:
-    return make_agent(project)
-
-
-@pytest.fixture
-def task(project: Project) -> Task:
-    return make_task(project)
 
 
 @pytest.fixture
@@ -90,6 +74,20 @@ def test_an_older_epoch_finishes_nothing(run: TaskRun) -> None:
     with pytest.raises(StaleRun):
         finish_run(run, ending("finished"))
     assert states(run) == (RunStatus.RUNNING, TaskStatus.RUNNING)
+
+
+def test_an_older_epoch_blocks_nothing(run: TaskRun) -> None:
+    TaskRun.objects.filter(pk=run.pk).update(epoch=2)
+    with pytest.raises(StaleRun):
+        finish_run(run, ending("blocked"))
+    assert states(run) == (RunStatus.RUNNING, TaskStatus.RUNNING)
+
+
+def test_another_owner_blocks_nothing(run: TaskRun) -> None:
+    TaskRun.objects.filter(pk=run.pk).update(owner="scheduler-two")
+    with pytest.raises(StaleRun):
+        finish_run(run, ending("blocked"))
+    assert not UsageDaily.objects.exists()
 
 
 def test_another_owner_finishes_nothing(run: TaskRun) -> None:

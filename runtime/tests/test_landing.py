@@ -1,35 +1,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_django import Settings
 
+from events.services import unit_of_work
 from inbox import services as inbox
 from inbox.models import InboxItem
 from inbox.states import ItemType
 from orchestration.git import run_git
 from orchestration.models import Agent, Project, Task
 from orchestration.services.projects import update_project
+from orchestration.services.tasks import finish_tasks
 from orchestration.states import CommentStatus, TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
 from runtime import landing, merge, supervision
 from runtime.models import TaskRun
 from runtime.services import commands
+from runtime.services.finishing import finish_run
 from runtime.supervision import Watch
 from runtime.tests.factories import ending
 from runtime.tests.repositories import commit, commit_of, everything, make_repository, status
-from runtime.tests.starts import begun, make_directory, make_worktree, own_home
+from runtime.tests.starts import begun, make_directory, make_worktree
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    with own_home(settings, tmp_path) as home:
-        yield home
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 
 @pytest.fixture
@@ -275,3 +270,30 @@ def test_once_mended_a_retry_lands_the_work(
     assert landed(again)[0] == TaskStatus.DONE
     assert (repo / "new").exists()
     assert not alerts()
+
+
+def test_work_that_changed_nothing_is_done_without_git(project: Project, agent: Agent, tmp_path: Path) -> None:
+    update_project(project, actor=ACTOR, auto_approve=True)
+    parents = [make_task(project), make_task(project)]
+    child = make_task(project, depends_on=parents)
+    for parent in parents:
+        finish_run(begun(parent, agent), ending("finished"))
+    Path(project.root_path).rename(tmp_path / "elsewhere")
+    assert landing.land_approved(actor=ACTOR) == 2
+    assert {task.status for task in Task.objects.filter(pk__in=[parent.pk for parent in parents])} == {TaskStatus.DONE}
+    child.refresh_from_db()
+    assert child.unmet_dependencies == 0
+
+
+@pytest.mark.breaks_invariants
+def test_an_approval_that_was_taken_back_lands_nothing_and_keeps_no_other(project: Project, agent: Agent) -> None:
+    update_project(project, actor=ACTOR, auto_approve=True)
+    kept, taken = make_task(project), make_task(project)
+    for task in (kept, taken):
+        finish_run(begun(task, agent), ending("finished"))
+    read = list(Task.objects.filter(approved_at__isnull=False).order_by("id"))
+    Task.objects.filter(pk=taken.pk).update(approved_at=None)
+    with unit_of_work():
+        done = finish_tasks(read, actor=ACTOR, reason="merged", traces={})
+    taken.refresh_from_db()
+    assert (done, taken.status) == ({kept.pk}, TaskStatus.REVIEW)

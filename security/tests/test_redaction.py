@@ -52,3 +52,8 @@ def test_numbers_and_usage_counters_survive() -> None:
 def test_redacting_twice_changes_nothing_more() -> None:
     once = redact("password=hunter22222 and sk-ant-api03-abcdefghijklmnopqrstuvwxyz")
     assert redact(once) == once
+
+
+@pytest.mark.parametrize("secret", ["AKIA" + "Q" * 16, "ASIA" + "Q" * 16, "bbb_" + "a" * 16])
+def test_the_shortest_secrets_of_one_word_are_masked(secret: str) -> None:
+    assert redact(secret) == MASK

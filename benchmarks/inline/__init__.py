@@ -1,0 +1,1 @@
+"""Runs whose agents do nothing, without worktrees and processes."""
