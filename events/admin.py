@@ -13,7 +13,7 @@ from unfold.paginator import InfinitePaginator
 
 from events.models import Event
 from events.selection import Sight
-from events.states import EventType
+from events.states import EventType, Level
 from security.admin.base import ReadOnlyAdmin, has_role, seen_projects
 from security.admin.shown import changelist_url, link, pretty_json
 from security.roles import Role
@@ -34,13 +34,38 @@ class KindFilter(DropdownFilter):  # type: ignore[misc]
         return queryset.filter(type__startswith=f"{self.value()}.") if self.value() in _KINDS else queryset
 
 
+class LevelFilter(DropdownFilter):  # type: ignore[misc]
+    """Filters by how loud events are at least."""
+
+    title = "level"
+    parameter_name = "level"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(level.word, f"{level.label} or louder") for level in Level if level > Level.DEBUG]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        known = {level.word for level in Level}
+        return queryset.at_least(Level.of(self.value())) if self.value() in known else queryset
+
+
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin[Event]):
     project_path = "project_id"
-    list_display: tuple[str, ...] = ("id", "at", "name", "actor", "project_id", "task_id", "run_id", "trace")
+    list_display: tuple[str, ...] = (
+        "id",
+        "at",
+        "name",
+        "loudness",
+        "actor",
+        "project_id",
+        "task_id",
+        "run_id",
+        "trace",
+    )
     list_display_links = ("id", "at")
     list_filter = (
         KindFilter,
+        LevelFilter,
         ("type", ChoicesDropdownFilter),
         ("project_id", SingleNumericFilter),
         ("task_id", SingleNumericFilter),
@@ -64,10 +89,13 @@ class EventAdmin(ReadOnlyAdmin[Event]):
         "project_id",
         "task_id",
         "run_id",
+        "agent_id",
+        "loudness",
         "trace",
+        "chain",
         "details",
     )
-    readonly_fields: ClassVar[tuple[str, ...]] = ("name", "trace", "details")
+    readonly_fields: ClassVar[tuple[str, ...]] = ("name", "loudness", "trace", "chain", "details")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         """As in the API: what the guards recorded is for admins."""
@@ -77,6 +105,15 @@ class EventAdmin(ReadOnlyAdmin[Event]):
     @admin.display(description="type")
     def name(self, event: Event) -> str:
         return event.type
+
+    @admin.display(description="level")
+    def loudness(self, event: Event) -> str:
+        return Level(event.level).word
+
+    @admin.display(description="audit chain")
+    def chain(self, event: Event) -> str:
+        """Show the place; whether the chain holds is told by `manage.py verify_audit`."""
+        return f"{event.chain_seq}:{event.chain_hash}" if event.chain_seq else "-"
 
     @admin.display(description="trace")
     def trace(self, event: Event) -> SafeString | str:

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from api.examples import shown
 from events.models import Event
+from events.states import Level
 
 _MOVED = {
     "id": 42,
@@ -16,6 +17,8 @@ _MOVED = {
     "project_id": 1,
     "task_id": 7,
     "run_id": None,
+    "agent_id": None,
+    "level": "info",
     "actor": "user:ada",
     "trace_id": "8b6c0f3e1f2a4d5c9b7a6e5d4c3b2a10",
     "payload": {"before": "todo", "after": "running", "version": 3, "reason": ""},
@@ -26,11 +29,24 @@ _MOVED = {
 class EventSerializer(serializers.ModelSerializer[Event]):
     """One thing that happened. What `payload` holds depends on the type."""
 
+    level = serializers.ChoiceField(choices=[level.word for level in Level], help_text="How loud it is.")
     payload = serializers.DictField()
 
     class Meta:
         model = Event
-        fields = ["id", "at", "type", "project_id", "task_id", "run_id", "actor", "trace_id", "payload"]
+        fields = [
+            "id",
+            "at",
+            "type",
+            "project_id",
+            "task_id",
+            "run_id",
+            "agent_id",
+            "level",
+            "actor",
+            "trace_id",
+            "payload",
+        ]
         read_only_fields = fields
 
     def to_representation(self, instance: Event) -> dict[str, Any]:

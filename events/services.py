@@ -16,7 +16,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from events import trace, wakeup
+from events import chain, trace, wakeup
 from events.models import Event
 from events.schemas import SCHEMAS
 from events.states import EventType
@@ -70,18 +70,19 @@ def append(
     project_id: int | None,
     task_id: int | None = None,
     run_id: int | None = None,
+    agent_id: int | None = None,
     actor: str,
     trace_id: str | None = None,
     **payload: Any,
 ) -> None:
-    """Record an event with the change it tells of.
+    """Record an event with the change it tells of. `agent_id` needs to be given only where the agent is not the actor.
 
     Raises EventOutsideUnitOfWork, or pydantic's ValidationError for a payload that is not of the type's schema.
     """
     pending = _pending.get()
     if pending is None:
         raise EventOutsideUnitOfWork(EventOutsideUnitOfWork.__doc__)
-    checked = SCHEMAS[type_].model_validate(payload).model_dump(mode="json")
+    checked = SCHEMAS[type_].model_validate(payload, extra="forbid")
     pending.append(
         Event(
             at=timezone.now(),
@@ -89,11 +90,18 @@ def append(
             project_id=project_id,
             task_id=task_id,
             run_id=run_id,
+            agent_id=agent_id or _agent_in(actor),
             actor=actor,
             trace_id=trace_id or trace.current(),
-            payload=redact_data(checked),
+            level=checked.severity(),
+            payload=redact_data(checked.model_dump(mode="json")),
         )
     )
+
+
+def _agent_in(actor: str) -> int | None:
+    noun, _, id_ = actor.partition(":")
+    return int(id_) if noun == "agent" and id_.isdecimal() else None
 
 
 def _flush(pending: list[Event]) -> None:
@@ -107,6 +115,7 @@ def _flush(pending: list[Event]) -> None:
     now = timezone.now()
     for event in pending:
         event.at = now
+    chain.link(pending)
     Event.objects.bulk_create(pending)
     # robust: a hint that fails must not turn a committed change into an error.
     transaction.on_commit(wakeup.hint, robust=True)

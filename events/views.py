@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from api.views import RowViewSet
 from events import tail
-from events.filters import EventFilter
+from events.filters import EventListFilter
 from events.models import Event, EventQuerySet
 from events.selection import Sight
 from events.serializers import CursorSerializer, EventSerializer
@@ -22,7 +22,7 @@ class EventViewSet(RowViewSet[Event]):
 
     queryset = Event.objects.all()
     serializer_class = EventSerializer
-    filterset_class = EventFilter
+    filterset_class = EventListFilter
     project_path = "project_id"
     apart = {"cursor": None}
     ordering_fields = ["id"]

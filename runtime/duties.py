@@ -14,10 +14,13 @@ import structlog
 from django.db import transaction
 
 from api import idempotency
+from events import chain, retention
 from events import services as events
 from events.states import EventType
 from runtime import invariants, leases, schedulers
+from runtime import retention as run_retention
 from runtime.database import DATABASE_AWAY
+from runtime.hosts import host_id
 from runtime.models import Duty
 
 log = structlog.get_logger("bbb.runtime")
@@ -26,6 +29,8 @@ log = structlog.get_logger("bbb.runtime")
 _FIRST_LOOK_S = 30.0
 # A long write transaction starves the other writers; who stores an answer forgets some as well.
 _FORGOTTEN = 1000
+# Runs wait while what is kept no longer goes: so long at a time.
+_PRUNING_S = 0.5
 # So many rows are told of by name.
 _NAMED = 20
 
@@ -40,8 +45,10 @@ class Chore:
 
 
 def chores() -> list[Chore]:
-    """Return the duties of every installation."""
-    return [Chore("retention", 600, retain), Chore("audit", 6 * 3600, audit)]
+    """Return the duties of every installation, and those of this host."""
+    # Of several hosts each has run directories of its own.
+    own = Chore(f"run_files:{host_id()}"[:40], 120, tidy_run_files)
+    return [Chore("retention", 600, retain), Chore("prune", 60, prune), Chore("audit", 6 * 3600, audit), own]
 
 
 class Duties:
@@ -100,8 +107,25 @@ def retain(actor: str) -> None:
     schedulers.forget_long_gone()
 
 
+def prune(actor: str) -> None:
+    """Remove a few batches of events and log lines that are kept no longer: other work waits meanwhile."""
+    pruned = retention.prune(actor=actor, within_s=_PRUNING_S)
+    lines = run_retention.prune_lines(within_s=_PRUNING_S)
+    if pruned or lines:
+        log.info("log_pruned", events=pruned, lines=lines)
+
+
+def tidy_run_files(actor: str) -> None:
+    """Compress what runs left on this host, and remove what is kept no longer."""
+    for care in run_retention.cares():
+        if runs := care.take():
+            log.info("run_files_tidied", runs=runs, outcome=care.name)
+
+
 def audit(actor: str) -> None:
     """Say when the tables do not keep their promises to each other. `check_invariants --repair` mends them."""
+    # In the process's own log, out of reach of who writes the database: `verify_audit --expect` takes it.
+    log.info("audit_chain", end=str(chain.head()))
     found = invariants.differences()
     if not found:
         return

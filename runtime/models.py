@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
 
+from events.states import Level
 from orchestration.models import Agent, Task
+from runtime.loudness import level_of
 from runtime.states import ACTIVE, LogKind, RunStatus
 from runtime.stuck.findings import Kind
 
@@ -116,6 +119,10 @@ class TaskRun(models.Model):
             models.Index(fields=["next_retry_at"], condition=Q(status=RunStatus.RETRY_SCHEDULED), name="run_retry_due"),
             # What did this session cost so far?
             models.Index(fields=["session_id"], condition=~Q(session_id=""), name="run_session"),
+            # Which runs, and so which lines of logs, belong to this trace?
+            models.Index(fields=["trace_id"], name="run_trace"),
+            # Which runs ended so long ago that their files are compressed or go?
+            models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="run_ended"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["task", "attempt"], name="run_attempt_once"),
@@ -142,18 +149,46 @@ class TaskRun(models.Model):
         return f"{self.pk}.{self.epoch}"
 
 
+class RunLogQuerySet(models.QuerySet["RunLog"]):
+    def at_least(self, level: Level) -> RunLogQuerySet:
+        """Return what is at least so loud. As with events, the condition of the index stands in the query."""
+        rows = self.filter(level__gte=Level.WARNING) if level > Level.WARNING else self
+        return rows.filter(level__gte=level)
+
+
 class RunLog(models.Model):
-    """A line of what a run said and did: the queryable copy of events.jsonl. One writer, no gaps."""
+    """A line of what a run said and did: the queryable copy of events.jsonl. One writer, no gaps.
+
+    Project, agent and level are derived, see `of`: an index needs them in the row. A scheduler of an earlier version
+    leaves them out; its lines are found by their run.
+    """
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="lines", db_index=False)
+    project_id = models.BigIntegerField(null=True)
+    agent_id = models.BigIntegerField(null=True)
     seq = models.PositiveIntegerField()
     at = models.DateTimeField()
     kind = models.CharField(max_length=20, choices=LogKind.choices)
+    level = models.PositiveSmallIntegerField(choices=Level.choices, default=Level.INFO, db_default=Level.INFO)
     body = models.JSONField(default=dict)
+
+    objects = RunLogQuerySet.as_manager()
 
     class Meta:
         ordering = ["run_id", "seq"]
+        indexes = [
+            # What was said lately, and within a stretch of time?
+            models.Index(fields=["at", "id"], name="run_log_at"),
+            # The same of a project, and of an agent.
+            models.Index(fields=["project_id", "at", "id"], name="run_log_project"),
+            models.Index(fields=["agent_id", "at", "id"], name="run_log_agent"),
+            # What went wrong lately, at all or in this project?
+            models.Index(fields=["at", "id"], condition=Q(level__gte=Level.WARNING), name="run_log_loud"),
+            models.Index(
+                fields=["project_id", "at", "id"], condition=Q(level__gte=Level.WARNING), name="run_log_project_loud"
+            ),
+        ]
         constraints = [
             # Also the index that answers: what did this run say after line N?
             models.UniqueConstraint(fields=["run", "seq"], name="run_log_line_once"),
@@ -161,6 +196,12 @@ class RunLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id}:{self.seq}"
+
+    @classmethod
+    def of(cls, run: TaskRun, *, seq: int, at: datetime, kind: str, body: Any) -> Self:
+        """Return a line of a run, not yet saved, whose task is at hand."""
+        about = {"project_id": run.task.project_id, "agent_id": run.agent_id}
+        return cls(run=run, seq=seq, at=at, kind=kind, level=level_of(kind, body), body=body, **about)
 
 
 class StuckFinding(models.Model):

@@ -4,7 +4,8 @@ A run directory is `$BBB_HOME/runs/<run>.<epoch>/` and holds
 
     request.json      what to do, written once by the scheduler; never a secret
     start.json        who does it: pid, start time, boot; written by the runner before the client starts
-    events.jsonl      numbered lines: what the client said and did; appended by the runner alone
+    events.jsonl      numbered lines: what the client said and did; appended by the runner alone. Long after the end of the
+                      run it becomes events.jsonl.gz
     control/          requests and answers from the scheduler, one file each
     exit.json         how it ended; written last, by the runner
     stdout, stderr    of the runner process
@@ -15,14 +16,17 @@ neither Django nor the ORM: both sides use it.
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar, cast
 
 from security.redaction import redact
 
@@ -31,6 +35,9 @@ Outcome = Literal["finished", "blocked", "unreported", "interrupted", "parked", 
 
 FORMAT = 1
 """Of what stands in a run directory. Raised when an older scheduler could not make sense of it, not for a new field."""
+
+
+_COMPRESSED = "events.jsonl.gz"
 
 
 class RunDirectoryExists(Exception):
@@ -230,9 +237,8 @@ class RunDirectory:
 
     def lines(self, offset: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
         """Yield each whole line of events.jsonl from a byte offset, with the offset behind it."""
-        try:
-            stream = self.events_path.open("rb")
-        except FileNotFoundError:
+        stream = self._open_events()
+        if stream is None:
             return
         with stream:
             stream.seek(offset)
@@ -241,6 +247,35 @@ class RunDirectory:
                     return  # half a line: the runner is still writing it
                 offset += len(raw)
                 yield _parse(raw), offset
+
+    def compress(self) -> int:
+        """Compress what was said, and return how many bytes that was; 0 where it is done already. Only for a run that is over."""
+        target = self.path / _COMPRESSED
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            source = self.events_path.open("rb")
+        except FileNotFoundError:
+            return 0
+        with source, draft.open("wb") as stream:
+            with gzip.GzipFile(fileobj=stream, mode="wb", filename="events.jsonl") as packed:
+                shutil.copyfileobj(source, packed)
+            stream.flush()
+            os.fsync(stream.fileno())
+            size = source.tell()
+        draft.replace(target)
+        self.events_path.unlink()
+        return size
+
+    def remove(self) -> None:
+        """Remove the directory with all that is in it. Only for a run that is over: its place could be taken anew."""
+        shutil.rmtree(self.path)
+
+    def _open_events(self) -> IO[bytes] | None:
+        with contextlib.suppress(FileNotFoundError):
+            return self.events_path.open("rb")
+        with contextlib.suppress(FileNotFoundError):
+            return cast(IO[bytes], gzip.open(self.path / _COMPRESSED, "rb"))
+        return None
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from inbox.models import InboxItem
 from llm.models import Breaker
 from orchestration.models import Agent, Comment, Document, Project, Task, TaskDependency
 from orchestration.tests.clients import ROOT
-from runtime.models import TaskRun
+from runtime.models import RunLog, TaskRun
 from security.models import ApiToken
 from security.roles import Role
 from security.tests.factories import make_token, make_user
@@ -32,9 +32,17 @@ LISTS = sorted(path for path, endpoint in endpoints().items() if path.startswith
 MORE = 19
 
 
+@pytest.fixture(scope="module")
+def made(shared_rows: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[User, World]:
+    """Make one of everything, and an admin with a token."""
+    user = make_user(Role.ADMIN)
+    make_token(user)
+    return user, make_world(tmp_path_factory.mktemp("world"), "bees")
+
+
 @pytest.fixture
-def user() -> User:
-    return make_user(Role.ADMIN)
+def user(made: tuple[User, World]) -> User:
+    return copy.deepcopy(made[0])
 
 
 @pytest.fixture
@@ -45,9 +53,8 @@ def client(user: User) -> APIClient:
 
 
 @pytest.fixture
-def world(tmp_path: Path, user: User) -> World:
-    make_token(user)
-    return make_world(tmp_path, "bees")
+def world(made: tuple[User, World]) -> World:
+    return copy.deepcopy(made[1])
 
 
 def make_more(world: World, user: User) -> None:
@@ -73,9 +80,10 @@ def make_more(world: World, user: User) -> None:
     )
     Comment.objects.bulk_create(Comment(task=task, body="Why?", author="ada") for task in tasks)
     Comment.objects.bulk_create(Comment(document=document, body="Why?", author="ada") for document in documents)
-    TaskRun.objects.bulk_create(
+    runs = TaskRun.objects.bulk_create(
         TaskRun(task=tasks[n], agent=agents[n], attempt=1, idempotency_key=f"run {n}", trace_id="t") for n in numbers
     )
+    RunLog.objects.bulk_create(RunLog.of(run, seq=1, at=now, kind="text", body={}) for run in runs)
     InboxItem.objects.bulk_create(
         InboxItem(
             project=projects[n], task=tasks[n] if n % 2 else None, item_type="alert", title="!", dedupe_key=f"{n}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.urls import URLResolver, get_resolver, reverse
 from rest_framework.renderers import JSONRenderer
 from rest_framework.test import APIClient
@@ -14,12 +14,11 @@ from rest_framework.test import APIClient
 from api.queries import Shape
 from api.rows import Rows
 from api.views import RowViewSet
-from beebeebrain.tests.world import make_world
 
 pytestmark = pytest.mark.django_db
 
 # These rows say by a method of theirs what is shown; all others are read as values.
-SHOW_THEMSELVES = {"breaker", "event"}
+SHOW_THEMSELVES = {"breaker", "event", "log"}
 
 
 def listed(patterns: list[Any]) -> Iterator[tuple[str, Any]]:
@@ -35,10 +34,10 @@ VIEWS = {name: view for name, view in listed(get_resolver().url_patterns) if iss
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> APIClient:
+def client(admin: User) -> APIClient:
     """Return the client of an admin, in a world with rows of every kind."""
     client = APIClient()
-    client.force_authenticate(make_world(tmp_path / "repo"))
+    client.force_authenticate(admin)
     return client
 
 

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.paginator import InfinitePaginator
 
+from events.admin import LevelFilter
 from runtime.admin.log import text_of
 from runtime.models import RunLog, TaskRun
 from security.admin.base import ReadOnlyAdmin, RelatedFilter
@@ -25,7 +26,7 @@ class RunLogAdmin(ReadOnlyAdmin[RunLog]):
     project_path = "run__task__project"
     list_display = ("run", "seq", "time", "kind", "text")
     list_display_links = ("run", "seq")
-    list_filter = (("run", RelatedFilter), ("kind", ChoicesDropdownFilter))
+    list_filter = (("run", RelatedFilter), LevelFilter, ("kind", ChoicesDropdownFilter))
     list_filter_submit = True
     list_select_related = ("run",)
     search_help_text = "Within one run: its text. Otherwise: a whole trace id or session id."
@@ -36,7 +37,7 @@ class RunLogAdmin(ReadOnlyAdmin[RunLog]):
     show_full_result_count = False
     paginator = InfinitePaginator
     list_per_page = 100
-    fields = ("in_run", "seq", "at", "kind", "details")
+    fields = ("in_run", "seq", "at", "kind", "level", "details")
     readonly_fields = ("in_run", "details")
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:

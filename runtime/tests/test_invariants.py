@@ -37,18 +37,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.breaks_invariants]
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "repo")
-
-
-@pytest.fixture
 def agent(project: Project) -> Agent:
     return make_agent(project, max_parallel_runs=4)
-
-
-@pytest.fixture
-def task(project: Project) -> Task:
-    return make_task(project)
 
 
 def change(row: Task | TaskRun, **fields: Any) -> None:
