@@ -12,19 +12,23 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beebeebrain.settings")
 django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from channels.sessions import SessionMiddlewareStack  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
 from beebeebrain.backpressure import Backpressure  # noqa: E402
 from beebeebrain.threads import KeptThreads  # noqa: E402
-from events.routing import websocket_urlpatterns  # noqa: E402
-from security.websockets import Denier, OriginGuard  # noqa: E402
+from events import routing as events  # noqa: E402
+from runtime import routing as runtime  # noqa: E402
+from security.websockets import Denier, OriginGuard, SessionScope  # noqa: E402
 
-routes: list[Any] = [*websocket_urlpatterns, re_path(r"", Denier.as_asgi())]  # type: ignore[arg-type]
+routes: list[Any] = [
+    *events.websocket_urlpatterns,
+    *runtime.websocket_urlpatterns,
+    re_path(r"", Denier.as_asgi()),  # type: ignore[arg-type]
+]
 
 application = ProtocolTypeRouter(
     {
-        "http": KeptThreads(django_application),
-        "websocket": Backpressure(OriginGuard(SessionMiddlewareStack(URLRouter(routes)))),
+        "http": Backpressure(KeptThreads(django_application)),
+        "websocket": Backpressure(OriginGuard(SessionScope(URLRouter(routes)))),
     }
 )

@@ -11,17 +11,22 @@ import functools
 from typing import Any
 
 # Nothing tells us that there is room again. A client that reads makes some within moments, others are asked less often.
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.001, 0.1
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.001, 1.0
+# Clients choose what they are told, no more.
+MOST_RECEIVED = 64 * 1024
 
 
 class Backpressure:
-    """Makes `send` of a WebSocket wait for a client that does not keep up."""
+    """Makes `send` of a WebSocket, or of an answer in pieces, wait for a client that does not keep up."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         protocol = _daphne_protocol(send)
+        if protocol is not None and scope["type"] == "websocket":
+            # Daphne would take a message of any length, and keep it.
+            protocol.maxFramePayloadSize = protocol.maxMessagePayloadSize = MOST_RECEIVED
 
         async def send_and_wait(message: Any) -> None:
             await send(message)
@@ -46,5 +51,7 @@ def _daphne_protocol(send: Any) -> Any:
 
 def _is_full(protocol: Any) -> bool:
     """Tell whether Twisted has asked for a pause, and the connection is there still."""
-    transport = protocol.transport
+    # A request writes by its channel, and to nothing once that is gone.
+    channel = getattr(protocol, "channel", protocol)
+    transport = getattr(channel, "transport", None)
     return bool(getattr(transport, "producerPaused", False) and getattr(transport, "connected", False))

@@ -84,6 +84,7 @@ FIELDS: dict[str, str] = {
     "max_whole_digits": "The number has too many digits before the point; `detail` has the limit.",
     "max_string_length": "The number is written with too many characters.",
     "in_the_past": "The time is over. Give one to come.",
+    "search_too_wide": "The text would be looked for in too much. Say in which task, run or trace, or within which day.",
     "overflow": "The time is out of range.",
     "make_aware": "The time does not exist in its time zone.",
     "date": "It is a date without a time. Send both.",
@@ -101,7 +102,14 @@ BROADCAST: dict[str, str] = {
 STREAM: dict[str, str] = {
     "bad_query": "4400 | A parameter of the address is not accepted; `detail` says which, and why.",
     "not_authenticated": "4401 | There is no login any more, or it has no role. Log in, or send another token.",
-    "resync": "4409 | The log does not reach back, or not as far, as the cursor. Load what you show anew.",
+    "not_found": "4404 | There is no such run, or it is in a project one may not see.",
+    "throttled": "4429 | More streams were opened than are accepted in a minute. Wait before you open the next one.",
+    "too_many_messages": "4429 | More messages came than are carried out. Wait for answers.",
+    "bad_message": " | The message is none that is known, or a parameter in it is not accepted; `detail` says which, and why.",
+    "name_taken": " | There is a subscription of this name on the socket. End it first, or take another name.",
+    "not_subscribed": " | There is no subscription of this name on the socket. Nothing needs to be done.",
+    "too_many_subscriptions": " | The socket has as many subscriptions as it may. End one, or open another socket.",
+    "resync": " | The log does not reach back, or not as far, as the cursor. Load what you show anew; the stream goes on.",
 }
 # These two are raised while logging in, and become DRF's AuthenticationFailed.
 _AT_LOGIN: dict[type, HTTPStatus] = {TokenInvalid: HTTPStatus.UNAUTHORIZED, TokenExpired: HTTPStatus.UNAUTHORIZED}
@@ -215,7 +223,8 @@ The answer to a broadcast says of each task what became of it. Its `code` is one
 _OF_STREAM = """
 ## The stream
 
-The last frame of a stream that cannot go on is `{"type": "error", "code": …, "detail": …}`; then it is closed.
+`{"type": "error", "code": …, "detail": …}` says what a stream refuses ([realtime.md](realtime.md)). If the stream cannot go on, it is the last frame, and the socket is then
+closed with the number beside it; the others end nothing. `resync` is a frame of its own type.
 
 | code | closed with | what happened, and what to do |
 |---|---|---|"""

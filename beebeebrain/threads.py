@@ -26,9 +26,20 @@ class KeptThreads:
             await self._application(scope, receive, send)
             return
         # The one used last: its connection is the least likely to have been closed meanwhile.
-        executor = self._idle.pop()
+        loan = [self._idle.pop()]
+
+        async def send_on(message: Any) -> None:
+            await send(message)
+            if message["type"] == "http.response.body" and message.get("more_body"):
+                # What follows may take days, and needs the thread for moments only: others may use it in between.
+                self._take_back(loan)
+
         try:
-            async with ThreadSensitiveContext(executor=executor):
-                await self._application(scope, receive, send)
+            async with ThreadSensitiveContext(executor=loan[0]):
+                await self._application(scope, receive, send_on)
         finally:
-            self._idle.append(executor)
+            self._take_back(loan)
+
+    def _take_back(self, loan: list[ThreadPoolExecutor]) -> None:
+        while loan:
+            self._idle.append(loan.pop())

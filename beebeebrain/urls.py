@@ -22,8 +22,9 @@ urlpatterns = [
     path("api/v1/", include(accounts.router.urls)),
     path("api/v1/", include("orchestration.urls")),
     path("api/v1/", include("inbox.urls")),
-    path("api/v1/", include("runtime.urls")),
+    # Before the runtime's, which has an address for each event: `stream` is no id.
     path("api/v1/", include("events.urls")),
+    path("api/v1/", include("runtime.urls")),
 ]
 
 handler400 = "beebeebrain.errors.bad_request"

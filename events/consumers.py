@@ -1,9 +1,10 @@
-"""The stream of events over WebSocket. It relays and takes no commands."""
+"""The stream of events over WebSocket. It relays; what the client says only chooses what is relayed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
@@ -12,31 +13,25 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.http import QueryDict
 
 from events import frames, trace
-from events.filters import EventFilter
-from events.selection import Selection, Sight
-from events.subscriptions import Subscription
-from events.tail import TAIL, latest
-from security.websockets import header, rights_in
+from events.frames import Notice
+from events.hub import Watch, hub
+from events.relay import BAD_QUERY, NO_RIGHTS, TOO_MANY, Batch, Messages, Refused, Relay
+from events.subscribing import NotUnderstood, Wanted, start_of
+from security import throttles
+from security.websockets import header, identity_in, rights_in
 
 log = structlog.get_logger("bbb.events")
 
-HEARTBEAT_S = 15.0
-BAD_QUERY = 4400
-NOT_LOGGED_IN = 4401
-RESYNC = 4409
+_THROTTLED = (
+    TOO_MANY,
+    "throttled",
+    "More streams were opened than are accepted in a minute. Wait before you try again.",
+)
+_FLOODED = (TOO_MANY, "too_many_messages", "More messages came than are carried out. Send them more slowly.")
 
 
-class Refused(Exception):
-    """The stream cannot go on; the client is told why."""
-
-    def __init__(self, close_code: int, code: str, detail: object) -> None:
-        super().__init__(code)
-        self.close_code = close_code
-        self.frame = frames.error(code, detail)
-
-
-class EventConsumer(AsyncWebsocketConsumer):
-    """One connection: a greeting, what was missed, and from then on what happens."""
+class StreamConsumer(AsyncWebsocketConsumer):
+    """One connection that is told something: accepted, watched over, and ended with its reason."""
 
     # Without a channel layer: nothing that must arrive goes over one, and its absence must not matter.
     channel_layer_alias = "none"
@@ -61,6 +56,32 @@ class EventConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         await self._end_stream()
 
+    async def stream(self) -> None:
+        """Send what there is to be told, until cancelled. Raises Refused."""
+        raise NotImplementedError
+
+    @contextlib.asynccontextmanager
+    async def watched(self, woken: asyncio.Event) -> AsyncIterator[Watch]:
+        """Give the watch over what the other side may see; the event is set when that changes. Raises Refused."""
+        identity = identity_in(self.scope)
+        if not identity:
+            raise Refused(*NO_RIGHTS)
+        if not await database_sync_to_async(throttles.may_open_stream)(identity):
+            raise Refused(*_THROTTLED)
+        async with hub().watching(identity, lambda: rights_in(self.scope), woken) as watch:
+            yield watch
+
+    async def tell(self, text: str) -> None:
+        """Send a frame; returns when there is room for the next one."""
+        # Not by `send`, which looks at each message once more.
+        message: Any = {"type": "websocket.send", "text": text}
+        await self.base_send(message)
+
+    async def end(self, refused: Refused) -> None:
+        """Tell why the stream ends, and end it."""
+        await self.tell(refused.notice.text)
+        await self.close(code=refused.close_code)
+
     async def _end_stream(self) -> None:
         if self._streaming is not None:
             self._streaming.cancel()
@@ -68,10 +89,9 @@ class EventConsumer(AsyncWebsocketConsumer):
 
     async def _stream_safely(self) -> None:
         try:
-            await self._stream()
+            await self.stream()
         except Refused as refused:
-            await self.send(text_data=refused.frame)
-            await self.close(code=refused.close_code)
+            await self.end(refused)
         except OSError:
             # The other side has gone; its disconnect follows.
             log.info("event_stream_lost")
@@ -79,57 +99,54 @@ class EventConsumer(AsyncWebsocketConsumer):
             log.exception("event_stream_failed")
             await self.close(code=1011)
 
-    async def _stream(self) -> None:
-        sight = await self._sight()
-        selection, after = self._query()
-        end = await database_sync_to_async(latest)()
-        if after is not None and after > end:
-            raise Refused(RESYNC, "resync", "The log does not reach as far as this cursor. Load anew.")
-        await self.send(text_data=frames.hello(end))
-        subscription = Subscription(TAIL, selection, sight, after=end if after is None else after)
-        loop, grown = asyncio.get_running_loop(), asyncio.Event()
 
-        def wake() -> None:
-            loop.call_soon_threadsafe(grown.set)
+class EventConsumer(StreamConsumer):
+    """The event log: a greeting, what was missed, and from then on what happens, for each subscription."""
 
-        TAIL.join(wake)
-        log.info("event_stream_opened", after=subscription.cursor)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._messages = Messages()
+        self._is_flooded = False
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not self._is_flooded and not self._messages.add(text_data):
+            self._is_flooded = True
+            await self._end_stream()
+            await self.end(Refused(*_FLOODED))
+
+    async def stream(self) -> None:
+        woken = self._messages.woken
+        async with self.watched(woken) as watch:
+            first = self._first()
+            relay = Relay(hub(), watch, database_sync_to_async(start_of), self._messages)
+            with hub().listening(woken):
+                log.info("event_stream_opened")
+                try:
+                    await self._send_all(relay, first)
+                finally:
+                    log.info("event_stream_closed", cursor=relay.cursor)
+
+    async def _send_all(self, relay: Relay, first: Wanted | None) -> None:
+        async with contextlib.aclosing(relay.output(first)) as output:
+            async for told in output:
+                if isinstance(told, Notice):
+                    await self.tell(told.text)
+                else:
+                    await self._send_events(told)
+
+    async def _send_events(self, batch: Batch) -> None:
+        label = frames.label_of(batch.sub) if batch.sub else ""
+        for frame in batch.events:
+            await self.tell(frame.labelled(label) if label else frame.text)
+
+    def _first(self) -> Wanted | None:
+        """Return the subscription that the address asks for; None where the client says that it will send its own."""
+        query = QueryDict(self.scope["query_string"], mutable=True)
+        if query.getlist("subscribe") == ["later"]:
+            del query["subscribe"]
+            if not query:
+                return None
         try:
-            await self._relay(subscription, grown)
-        finally:
-            TAIL.leave(wake)
-            log.info("event_stream_closed", cursor=subscription.cursor)
-
-    async def _relay(self, subscription: Subscription, grown: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        beat_at = loop.time() + HEARTBEAT_S
-        while True:
-            # Before the reading: what comes during it wakes us again.
-            grown.clear()
-            batch = await subscription.next()
-            for text in batch or ():
-                await self.send(text_data=text)
-            if loop.time() >= beat_at:
-                subscription.sight = await self._sight()
-                await self.send(text_data=frames.heartbeat(subscription.cursor))
-                beat_at = loop.time() + HEARTBEAT_S
-            if batch is None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout_at(beat_at):
-                        await grown.wait()
-            else:
-                # Let others in between two batches.
-                await asyncio.sleep(0)
-
-    async def _sight(self) -> Sight:
-        """Return what the other side may see at this moment. Raises Refused."""
-        rights = await rights_in(self.scope)
-        if rights is None:
-            raise Refused(NOT_LOGGED_IN, "not_authenticated", "Log in, with a role, or send an API token.")
-        return Sight.of(rights)
-
-    def _query(self) -> tuple[Selection, int | None]:
-        query = EventFilter(QueryDict(self.scope["query_string"]))
-        if not query.is_valid():
-            raise Refused(BAD_QUERY, "bad_query", query.errors.get_json_data())
-        return Selection.of(query.form.cleaned_data), query.form.cleaned_data["after"]
+            return Wanted.of_query(query)
+        except NotUnderstood as why:
+            raise Refused(BAD_QUERY, "bad_query", str(why)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -47,30 +47,32 @@ class Sight:
 class Selection:
     """What is not given does not narrow the choice. A type that ends in a dot stands for all that begin with it."""
 
-    project: int | None = None
-    task: int | None = None
-    run: int | None = None
+    projects: frozenset[int] = frozenset()
+    tasks: frozenset[int] = frozenset()
+    runs: frozenset[int] = frozenset()
     trace_id: str = ""
     types: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, chosen: Mapping[str, Any]) -> Self:
-        """Return the selection of a valid filter form."""
-        names = chosen["type"] or []
+        """Return the selection of a valid filter form, or of a subscription."""
+        names = chosen["type"] or ()
         return cls(
-            project=chosen["project"],
-            task=chosen["task"],
-            run=chosen["run"],
+            projects=_ids(chosen["project"]),
+            tasks=_ids(chosen["task"]),
+            runs=_ids(chosen["run"]),
             trace_id=chosen["trace_id"] or "",
             types=frozenset(name for name in names if not name.endswith(".")),
-            prefixes=tuple(name for name in names if name.endswith(".")),
+            prefixes=tuple(sorted(name for name in names if name.endswith("."))),
         )
 
     def narrow(self, events: EventQuerySet) -> EventQuerySet:
         """Return those of the events that are wanted."""
-        ids = {"project_id": self.project, "task_id": self.task, "run_id": self.run, "trace_id": self.trace_id or None}
-        narrowed = events.filter(**{name: value for name, value in ids.items() if value is not None})
+        ids = {"project_id": self.projects, "task_id": self.tasks, "run_id": self.runs}
+        narrowed = events.filter(**dict(_condition(name, values) for name, values in ids.items() if values))
+        if self.trace_id:
+            narrowed = narrowed.filter(trace_id=self.trace_id)
         if not self.types and not self.prefixes:
             return narrowed
         by_type = Q(type__in=self.types)
@@ -81,14 +83,26 @@ class Selection:
     def matches(self, frame: Frame) -> bool:
         """Tell whether an event is wanted. Says the same as `narrow`."""
         return (
-            self.project in (None, frame.project_id)
-            and self.task in (None, frame.task_id)
-            and self.run in (None, frame.run_id)
+            (not self.projects or frame.project_id in self.projects)
+            and (not self.tasks or frame.task_id in self.tasks)
+            and (not self.runs or frame.run_id in self.runs)
             and self.trace_id in ("", frame.trace_id)
-            and self._wants(frame.type)
+            and self.wants(frame.type)
         )
 
-    def _wants(self, type_: str) -> bool:
+    def wants(self, type_: str) -> bool:
+        """Tell whether events of a type may be wanted."""
         if not self.types and not self.prefixes:
             return True
         return type_ in self.types or type_.startswith(self.prefixes)
+
+
+def _ids(given: int | Iterable[int] | None) -> frozenset[int]:
+    if given is None:
+        return frozenset()
+    return frozenset((given,) if isinstance(given, int) else given)
+
+
+def _condition(name: str, values: frozenset[int]) -> tuple[str, object]:
+    """Return how a column is compared; with one value so that an index gives its rows in their order."""
+    return (name, next(iter(values))) if len(values) == 1 else (f"{name}__in", values)

@@ -1,6 +1,6 @@
 """The tail of the event log: one thread a process reads each new event once, for all who listen.
 
-It publishes an immutable `Ring` of the last few thousand frames and wakes the listeners. Nothing is queued for
+It publishes an immutable `Ring` of the last few thousand frames and wakes the event loops. Nothing is queued for
 anybody: each listener is a cursor, and one that fell behind the ring reads from the database instead.
 """
 
@@ -23,9 +23,11 @@ from events.wakeup import Listener
 log = structlog.get_logger("bbb.events")
 
 RING_SIZE = 4096
+# Whatever events hold, the ring holds no more than that; a character is a byte mostly.
+RING_CHARACTERS = 16 * 1024 * 1024
 BATCH = 500
-# How soon a person sees what happened, where the database has to be asked.
-POLL_S = 0.1
+# How soon a person sees what happened, where the database has to be asked; asking takes microseconds.
+POLL_S = 0.02
 # Hints may get lost.
 SLOW_POLL_S = 5.0
 RETRY_S = 1.0
@@ -39,6 +41,9 @@ class Ring:
 
     floor: int
     frames: tuple[Frame, ...] = ()
+    characters: int = 0
+    rights_cursor: int = 0
+    """The newest event, here or dropped, that changed what somebody may see."""
 
     @property
     def cursor(self) -> int:
@@ -48,8 +53,13 @@ class Ring:
     def grown(self, newer: list[Frame]) -> Ring:
         """Return the ring with newer frames; the oldest make room."""
         frames = (*self.frames, *newer)
-        dropped = max(0, len(frames) - RING_SIZE)
-        return Ring(frames[dropped - 1].id if dropped else self.floor, frames[dropped:])
+        characters = self.characters + sum(len(frame.text) for frame in newer)
+        dropped = 0
+        while len(frames) - dropped > RING_SIZE or (characters > RING_CHARACTERS and dropped < len(frames)):
+            characters -= len(frames[dropped].text)
+            dropped += 1
+        rights_cursor = max((frame.id for frame in newer if frame.changes_rights), default=self.rights_cursor)
+        return Ring(frames[dropped - 1].id if dropped else self.floor, frames[dropped:], characters, rights_cursor)
 
     def after(self, cursor: int, limit: int) -> tuple[Frame, ...] | None:
         """Return the next frames behind the cursor; None if some of them are no longer here."""
@@ -91,7 +101,7 @@ class Tail:
 
     def _wake_all(self) -> None:
         for wake in list(self._wakes):
-            # The listener's event loop may have ended.
+            # The event loop may have ended.
             with contextlib.suppress(RuntimeError):
                 wake()
 
@@ -106,8 +116,9 @@ class _Follower(threading.Thread):
 
     def stop(self) -> None:
         """Ask the thread to end; it does within moments."""
-        self._is_stopped.set()
+        # In this order: once it is told, the thread closes the pipe, whose number may soon be another file's.
         os.write(self._stop_write, b".")
+        self._is_stopped.set()
 
     def run(self) -> None:
         try:
@@ -137,7 +148,9 @@ class _Follower(threading.Thread):
     def _read(self) -> bool:
         """Publish what is new; True if there may be more."""
         if self.ring is None:
-            self.ring = Ring(floor=latest())
+            end = latest()
+            # Rights may have changed since those were asked who wait for the first reading.
+            self.ring = Ring(floor=end, rights_cursor=end)
             self._on_growth()
             return False
         newer = [Frame.of(event) for event in Event.objects.after(self.ring.cursor)[:BATCH]]

@@ -1,10 +1,9 @@
+"""Only the stream: `/events` is served by runtime/views/events.py, where it is known what events are about."""
+
 from __future__ import annotations
 
-from rest_framework.routers import SimpleRouter
+from django.urls import path
 
-from events.views import EventViewSet
+from events.stream import StreamView
 
-router = SimpleRouter(trailing_slash=False)
-router.register("events", EventViewSet)
-
-urlpatterns = router.urls
+urlpatterns = [path("events/stream", StreamView.as_view(), name="event-stream")]

@@ -55,7 +55,7 @@ class Listener:
         deadline = time.monotonic() + timeout_s
         while (left := deadline - time.monotonic()) > 0:
             try:
-                if self._is_woken(min(left, self._poll_s), descriptors or []):
+                if self._is_woken(left, descriptors or []):
                     return True
             except Error:
                 # The database is away. Sleep the rest out; the caller will meet the error on its own connection.
@@ -69,7 +69,8 @@ class Listener:
         if wrapper.vendor == "postgresql":
             with wrapper.wrap_database_errors:  # what the driver raises is no error of Django's
                 return self._postgresql(wrapper.connection, timeout_s, descriptors)
-        ready, _, _ = select.select(descriptors, [], [], timeout_s)
+        # Looked for, since nobody tells us of it: a look takes microseconds.
+        ready, _, _ = select.select(descriptors, [], [], min(timeout_s, self._poll_s))
         return bool(ready) or self._sqlite_changed(wrapper)
 
     def _postgresql(self, raw: Any, timeout_s: float, descriptors: list[int]) -> bool:
@@ -95,6 +96,5 @@ class Listener:
 
     @staticmethod
     def _data_version(wrapper: BaseDatabaseWrapper) -> int:
-        with wrapper.cursor() as cursor:
-            cursor.execute("PRAGMA data_version")
-            return int(cursor.fetchone()[0])
+        with wrapper.wrap_database_errors:
+            return int(wrapper.connection.execute("PRAGMA data_version").fetchone()[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -13,8 +14,10 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
+from django.http import parse_cookie
 from django.http.request import split_domain_port, validate_host
 
+from security import counting
 from security.access import Rights, rights_of
 from security.addresses import address_in
 from security.authentication import token_in
@@ -45,6 +48,22 @@ class OriginGuard:
         await chosen(scope, receive, send)
 
 
+class SessionScope:
+    """Puts the session of the handshake's cookie into the scope. It is only read: a stream changes none.
+
+    Channels' own middleware looks at every frame that is sent for whether the session has to be saved, which takes longer
+    than to send it.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self._store: type[SessionBase] = import_module(settings.SESSION_ENGINE).SessionStore
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        key = parse_cookie(header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME)
+        await self._application({**scope, "session": self._store(key)}, receive, send)
+
+
 def is_origin_allowed(scope: Scope) -> bool:
     """Tell whether the page that asks is one of ours.
 
@@ -60,6 +79,14 @@ def is_origin_allowed(scope: Scope) -> bool:
     if page is None or not validate_host(split_domain_port(page.netloc)[0], settings.ALLOWED_HOSTS):
         return False
     return page.netloc == (header(scope, b"host") or page.netloc)
+
+
+def identity_in(scope: Scope) -> str:
+    """Return a name for who opens the connection, the same for each of their connections; empty for a stranger."""
+    credential = header(scope, b"authorization")
+    kind = "token" if credential else "session"
+    credential = credential or scope["session"].session_key or ""
+    return counting.key(kind, credential) if credential else ""
 
 
 async def rights_in(scope: Scope) -> Rights | None:
@@ -88,7 +115,7 @@ def _split(origin: str) -> SplitResult | None:
 
 def _reread(session: SessionBase) -> SessionBase:
     """Return the session as it is stored now; the one of the handshake remembers."""
-    # Not type(): the session of a scope is a lazy one, which only says what it stands for.
+    # Not type(): of a lazy one that only says what it stands for.
     return session.__class__(session.session_key)
 
 

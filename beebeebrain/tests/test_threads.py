@@ -97,3 +97,28 @@ async def test_the_next_request_finds_the_connection_open() -> None:
     for each in (work, work, close):
         await kept({"work": each}, None, None)
     assert found[0] is found[1]
+
+
+async def test_the_thread_of_an_answer_in_pieces_is_used_again_before_its_end() -> None:
+    seen: list[int] = []
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def application(scope: Any, _receive: Any, send: Any) -> None:
+        seen.append(await sync_to_async(threading.get_ident)())
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        if scope["is_long"]:
+            begun.set()
+            await end.wait()
+
+    async def send(_message: Any) -> None:
+        pass
+
+    kept = KeptThreads(application)
+    long = asyncio.ensure_future(kept({"is_long": True}, None, send))
+    await asyncio.wait_for(begun.wait(), LIMIT_S)
+    await kept({"is_long": False}, None, send)
+    end.set()
+    await long
+    assert len(set(seen)) == 1
+    # It was taken back once, not twice.
+    assert len(kept._idle) == len(set(kept._idle)) == threads.KEPT
