@@ -22,7 +22,7 @@ a change is made only to the version that was read, else the answer is 412 (or 4
 
 **Sending again.** A POST with an `Idempotency-Key` is carried out once, however often it arrives within a day.
 
-**Live.** `ws /ws/events/?after=CURSOR` sends every event, in order and without a gap: read `/events/cursor`, load what you show, stream from there.
+**Live.** `ws /ws/events/?after=CURSOR` sends every event, in order and without a gap, and so does `GET /events/stream` as Server-Sent Events: read `/events/cursor`, load what you show, stream from there.
 """
 
 TAGS = [
@@ -34,6 +34,7 @@ TAGS = [
     {"name": "documents", "description": "Texts of a project that agents are given."},
     {"name": "comments", "description": "What was said about tasks, diffs and documents."},
     {"name": "runs", "description": "Attempts at tasks: how they went, what was said and done, what was changed."},
+    {"name": "logs", "description": "What runs said and did, line by line, over all of them."},
     {"name": "breakers", "description": "Usage limits that were reached, and keep agents from starting."},
     {"name": "inbox", "description": "What waits for a person: questions, reviews, permissions, conflicts, alerts."},
     {"name": "events", "description": "Everything that happened, in its order."},

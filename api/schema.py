@@ -206,9 +206,15 @@ def link_what_is_made(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for path, operations in result["paths"].items():
         created = operations.get("post", {}).get("responses", {}).get("201")
         further = [found for other, found in result["paths"].items() if other.startswith(f"{path}/{{id}}")]
-        if created is not None and further:
+        if created is not None and further and "id" in _names_shown(created, result["components"]["schemas"]):
             names = [operation["operationId"] for found in further for operation in found.values()]
             created["links"] = {
                 name: {"operationId": name, "parameters": {"id": "$response.body#/id"}} for name in names
             }
     return result
+
+
+def _names_shown(answer: dict[str, Any], schemas: dict[str, Any]) -> set[str]:
+    """Return the names that the JSON of an answer has."""
+    schema = answer["content"]["application/json"]["schema"]
+    return set(schemas[schema["$ref"].rpartition("/")[2]]["properties"]) if "$ref" in schema else set()

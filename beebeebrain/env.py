@@ -78,6 +78,12 @@ class Environment(BaseSettings):
         le=1_000_000,
         description="API requests of one token, or of one user without a token, reads and writes. 0: no limit.",
     )
+    bbb_events_per_minute: int = Field(
+        30_000,
+        ge=0,
+        le=100_000_000,
+        description="Events that one token, or one user without a token, may write over the API. 0: no limit.",
+    )
     bbb_max_parallel_runs: int = Field(
         4, ge=0, le=10_000, description="Runs at the same time over all projects. 0 starts none."
     )
@@ -160,6 +166,36 @@ class Environment(BaseSettings):
         ge=0,
         le=604_800,
         description="Seconds for which a person who let the agent continue is not asked about the same again.",
+    )
+    bbb_keep_events_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days for which control events, the audit trail, are kept in the log. 0: for ever.",
+    )
+    bbb_keep_progress_days: int = Field(
+        30,
+        ge=0,
+        le=36_500,
+        description="Days for which what comes in floods (`run.progress`, `run.log`) is kept in the event log. 0: for ever.",
+    )
+    bbb_keep_run_logs_days: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="Days after its end for which the lines of a run are kept in the database. 0: for ever.",
+    )
+    bbb_compress_run_files_days: int = Field(
+        1,
+        ge=0,
+        le=36_500,
+        description="Days after its end when a run's `events.jsonl` on disk is compressed. 0: never.",
+    )
+    bbb_keep_run_files_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days after its end for which the run directories of a run are kept. 0: for ever.",
     )
     log_level: Level = Field("INFO", description="Least severe level that is logged.")
     log_format: Literal["json", "console"] = Field(

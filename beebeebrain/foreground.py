@@ -29,10 +29,9 @@ class PortTaken(Exception):
     """Another program listens on this port. Choose another one with --port."""
 
 
-def web_command(port: int) -> list[str]:
-    """Return the command of the web process. Its access log is off: each request has a line of ours."""
-    options = ["-v", "0", "-b", "127.0.0.1", "-p", str(port)]
-    return [sys.executable, "-m", "daphne", *options, "beebeebrain.asgi:application"]
+def web_command(port: int, server: str = "uvicorn") -> list[str]:
+    """Return the command of the web process."""
+    return [sys.executable, str(CODE / "manage.py"), "runweb", "--port", str(port), "--server", server]
 
 
 def scheduler_command() -> list[str]:

@@ -72,6 +72,7 @@ def configuration(*, level: str, style: str, file: Path | None) -> dict[str, Any
             # One line a request comes from django-structlog already.
             "django.channels.server": {"level": "WARNING"},
             "daphne": {"level": "WARNING"},
+            "uvicorn.error": {"level": "WARNING"},
             "uvicorn.access": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
         },

@@ -35,10 +35,10 @@ def key(*parts: str) -> str:
     return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()
 
 
-def count(name: str, *, period_s: int) -> Count:
-    """Count one more, and return how many there are in this period. Periods follow one another from the epoch on."""
+def count(name: str, *, period_s: int, by: int = 1) -> Count:
+    """Count `by` more, and return how many there are in this period. Periods follow one another from the epoch on."""
     now = time.time()
-    number = _done(lambda cache: _raised(cache, _in_period(name, now, period_s), period_s))
+    number = _done(lambda cache: _raised(cache, _in_period(name, now, period_s), period_s, by))
     return Count(number, math.ceil(period_s - now % period_s))
 
 
@@ -68,17 +68,17 @@ def _in_period(name: str, now: float, period_s: int) -> str:
     return f"count:{name}:{int(now // period_s)}"
 
 
-def _raised(cache: BaseCache, name: str, period_s: int) -> int:
+def _raised(cache: BaseCache, name: str, period_s: int, by: int) -> int:
     try:
-        return cache.incr(name)
+        return cache.incr(name, by)
     except ValueError:
         # The first of its period, or crowded out; of several firsts one adds it.
-        if cache.add(name, 1, period_s):
-            return 1
+        if cache.add(name, by, period_s):
+            return by
     try:
-        return cache.incr(name)
+        return cache.incr(name, by)
     except ValueError:
-        return 1
+        return by
 
 
 def _done(work: Callable[[BaseCache], T]) -> T:

@@ -31,7 +31,7 @@ class TokenExpired(SecurityError):
 
 
 class UnknownScope(SecurityError):
-    """There is no such scope. Choose from read, write, admin."""
+    """There is no such scope. Choose from events, read, write, admin."""
 
     code = "unknown_scope"
 

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 
 from security.exceptions import NotAuthor, ScopeTooWide
 from security.models import ApiToken
-from security.roles import Role, role_of, role_within
+from security.roles import EVENTS, Role, role_of, role_to_give, role_within
 
 # As long as the log's column.
 _MAX_LENGTH = 200
@@ -30,6 +30,15 @@ def role_in(request: Request | HttpRequest) -> Role | None:
     return effective_role(request.user, token_of(request))
 
 
+def may_write_events(request: Request | HttpRequest) -> bool:
+    """Tell whether a request may write events: an operator's may, by a token with the scope `events` or `write`."""
+    token, role = token_of(request), role_of(request.user)
+    if role is None or role < Role.OPERATOR:
+        return False
+    within = role_within(token.scopes) if token else role
+    return (within is not None and within >= Role.OPERATOR) or (token is not None and EVENTS in token.scopes)
+
+
 def require_author(request: Request, author: str) -> None:
     """Refuse what only the author of something, or an admin, may do to it. Raises NotAuthor."""
     if author != request.user.get_username() and role_in(request) != Role.ADMIN:
@@ -38,7 +47,7 @@ def require_author(request: Request, author: str) -> None:
 
 def require_within(request: Request, scopes: Iterable[str]) -> None:
     """Refuse scopes beyond what the one who asks may do, and any to a token that is not for admins. Raises ScopeTooWide."""
-    own, wanted = role_in(request), role_within(scopes)
+    own, wanted = role_in(request), role_to_give(scopes)
     is_program = token_of(request) is not None
     if own is None or wanted is None or wanted > own or (is_program and own < Role.ADMIN):
         raise ScopeTooWide

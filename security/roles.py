@@ -28,8 +28,9 @@ class Role(enum.IntEnum):
         return self.name.lower()
 
 
-# What a token's scope allows at most.
-SCOPES = {"read": Role.VIEWER, "write": Role.OPERATOR, "admin": Role.ADMIN}
+# What a token's scope allows at most. `events` allows to write events, which is an operator's, and nothing else.
+EVENTS = "events"
+SCOPES: dict[str, Role | None] = {"events": None, "read": Role.VIEWER, "write": Role.OPERATOR, "admin": Role.ADMIN}
 # Where a user keeps the role that was loaded along: it lives as long as the user in memory, which is one request.
 _LOADED = "loaded_role"
 
@@ -47,8 +48,15 @@ def role_of(user: AbstractBaseUser | AnonymousUser) -> Role | None:
 
 
 def role_within(scopes: Iterable[str]) -> Role | None:
-    """Return the highest role the scopes allow; None where none of them is known."""
-    return max((SCOPES[scope] for scope in scopes if scope in SCOPES), default=None)
+    """Return the highest role the scopes allow; None where none of them allows one."""
+    return max((role for scope in scopes if (role := SCOPES.get(scope)) is not None), default=None)
+
+
+def role_to_give(scopes: Iterable[str]) -> Role | None:
+    """Return the least role of somebody who may give a token these scopes; None where none of them is known."""
+    given = list(scopes)
+    needed = [role_within(given), Role.OPERATOR if EVENTS in given else None]
+    return max((role for role in needed if role is not None), default=None)
 
 
 def with_role(rows: QuerySet[M], *, user: str = "pk") -> QuerySet[M]:

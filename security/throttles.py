@@ -30,6 +30,10 @@ class TooManyRequests(_Refused):
     default_detail = "More requests were sent than are accepted in a minute. Send them more slowly."
 
 
+class TooManyEvents(_Refused):
+    default_detail = "More events were sent than are accepted in a minute. Send them more slowly."
+
+
 class TooManyRefused(_Refused):
     default_detail = "Too many tokens that are not valid came from this address. Send a valid one."
 
@@ -45,6 +49,26 @@ class ApiThrottle(BaseThrottle):
                 log.warning("throttled", limit=limit)
                 raise TooManyRequests(counted.wait_s)
         return True
+
+
+def count_events(request: Request, number: int) -> None:
+    """Count events that a token, or a user without one, is about to write. Raises TooManyEvents."""
+    limit = settings.EVENTS_PER_MINUTE
+    if not limit:
+        return
+    counted = counting.count(f"events:{_who(request)}", period_s=MINUTE_S, by=number)
+    if counted.number > limit:
+        log.warning("events_throttled", limit=limit)
+        raise TooManyEvents(counted.wait_s)
+
+
+def may_open_stream(identity: str) -> bool:
+    """Count one more stream of somebody, and tell whether it is one too many for this minute: as many as requests of the API."""
+    limit = settings.API_PER_MINUTE
+    if not limit or counting.count(f"stream:{identity}", period_s=MINUTE_S).number <= limit:
+        return True
+    log.warning("streams_throttled", limit=limit)
+    return False
 
 
 def refuse_token(token: ApiToken | None, code: str, *, address: str) -> None:

@@ -199,7 +199,7 @@ def test_a_change_with_a_key_is_made_each_time(person: Person, task: Task) -> No
 
 
 def test_a_method_that_is_not_allowed_uses_no_key_up(person: Person) -> None:
-    assert person.post("/events").status_code == 405
+    assert person.post("/runs").status_code == 405
     assert not IdempotentCommand.objects.exists()
 
 

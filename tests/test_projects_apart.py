@@ -6,11 +6,11 @@ project is answered as one that does not exist, and changes nothing.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,14 +45,20 @@ LISTS = [e for e in endpoints().values() if e.action == "list" and e.noun not in
 CHANGES = ["POST", "PUT", "PATCH", "DELETE"]
 
 
-@pytest.fixture
-def theirs(tmp_path: Path) -> World:
-    return make_world(tmp_path, "elsewhere")
+@pytest.fixture(scope="module")
+def worlds(shared_rows: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
+    folder = tmp_path_factory.mktemp("worlds")
+    return {name: make_world(folder, name) for name in ("elsewhere", "here")}
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> World:
-    return make_world(tmp_path, "here")
+def theirs(worlds: dict[str, World]) -> World:
+    return copy.deepcopy(worlds["elsewhere"])
+
+
+@pytest.fixture
+def ours(worlds: dict[str, World]) -> World:
+    return copy.deepcopy(worlds["here"])
 
 
 @pytest.fixture
@@ -112,7 +118,8 @@ def test_a_row_elsewhere_is_not_changed(endpoint: Endpoint, limited: Client, the
 @by_path(LISTS)
 def test_a_list_holds_nothing_from_elsewhere(endpoint: Endpoint, limited: Client, ours: World, theirs: World) -> None:
     expand = ",".join(endpoint.view.expandable)
-    for query in ("", f"?expand={expand}" if expand else "?limit=200", "?fields=id&ordering=-id"):
+    order = endpoint.view.ordering_fields[0]
+    for query in ("", f"?expand={expand}" if expand else "?limit=200", f"?fields=id&ordering=-{order}"):
         answer = ask(limited, "GET", endpoint.url() + query)
         ids = [row["id"] for row in answer.json()["results"]]
         assert ours.ids[endpoint.noun] in ids
@@ -145,7 +152,7 @@ class Case:
     accepted: int = 200
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path} {self.field}"
+        return f"{self.method} {self.path} {self.field} ({self.serializer})"
 
     def send(self, client: Client, ours: World, id_: int, **more: Any) -> Any:
         ids = {"pk": ours.task.pk, "command": "pause"}
@@ -178,6 +185,16 @@ def _draft(**fields: Any) -> Callable[[World, int], Any]:
     return body
 
 
+def _told(**fields: Any) -> Callable[[World, int], Any]:
+    """Return an entry for the event log in which the id stands where "ID" is written."""
+
+    def body(ours: World, id_: int) -> Any:
+        filled = json.dumps(fields).replace('"ID"', str(id_)).replace('"OWN"', str(ours.project.pk))
+        return {"events": [json.loads(filled)]}
+
+    return body
+
+
 CASES = [
     Case("AgentSerializer", "project", "POST", "agents", lambda o, i: {"project": i, "name": "x", "provider": "noop"}, _project, 201),
     Case("DocumentSerializer", "project", "POST", "documents", lambda o, i: {"project": i, "path": "x", "title": "x"}, _project, 201),
@@ -200,6 +217,12 @@ CASES = [
     Case("CommentSerializer", "task", "POST", "comments", lambda o, i: {"task": i, "body": "x"}, _task, 201),
     Case("CommentSerializer", "document", "POST", "comments", lambda o, i: {"document": i, "body": "x"}, lambda w: w.document.pk, 201),
     Case("CommentSerializer", "run", "POST", "comments", lambda o, i: {"task": o.busy.pk, "run": i, "body": "x"}, lambda w: w.run.pk, 201),
+    Case("RunLogEntrySerializer", "run", "POST", "events", _told(type="run.log", run="ID", epoch=1, text="x"), lambda w: w.run.pk, 201),
+    Case("RunProgressEntrySerializer", "run", "POST", "events", _told(type="run.progress", run="ID", epoch=1, text="x"), lambda w: w.run.pk, 201),
+    Case("AlertEntrySerializer", "project", "POST", "events", _told(type="alert.raised", project="ID", kind="x", message="x"), _project, 201),
+    Case("AlertEntrySerializer", "task", "POST", "events", _told(type="alert.raised", project="OWN", task="ID", kind="x", message="x"), _task, 201),
+    Case("AlertEntrySerializer", "run", "POST", "events", _told(type="alert.raised", project="OWN", run="ID", kind="x", message="x"), lambda w: w.run.pk, 201),
+    Case("LoadProbeEntrySerializer", "project", "POST", "events", _told(type="load.probe", project="ID", test="x", number=0), _project, 201),
     Case("TokenRequestSerializer", "project_ids", "POST", "tokens", lambda o, i: {"name": "x", "scopes": ["read"], "project_ids": [i]}, _project, 201),
 ]  # fmt: skip
 
@@ -249,7 +272,7 @@ def _takes_row(field: Field[Any, Any, Any, Any]) -> bool:
 
 
 # No endpoint takes these themselves; those that extend them do.
-BASES = {"TaskFieldsSerializer", "TaskSerializer"}
+BASES = {"TaskFieldsSerializer", "TaskSerializer", "_RunEntrySerializer"}
 
 
 @pytest.mark.parametrize("command", list(COMMANDS))

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from beebeebrain.web import SERVERS
 from tests.commands import ROOT
 
 LIMIT_S = 90.0
@@ -29,8 +30,8 @@ def free_port() -> int:
     return port
 
 
-def start(home: Path, port: int, output: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "manage.py", "up", "--port", str(port)]
+def start(home: Path, port: int, output: Path, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "manage.py", "up", "--port", str(port), *options]
     environment = {**os.environ, "BBB_HOME": str(home), "BBB_PROFILE": "development"}
     with output.open("wb") as stream:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=stream)
@@ -49,9 +50,10 @@ def is_ready(port: int) -> bool:
     return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
 
 
-def test_one_command_serves_and_one_ctrl_c_stops(tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", SERVERS)
+def test_one_command_serves_and_one_ctrl_c_stops(tmp_path: Path, server: str) -> None:
     port, output = free_port(), tmp_path / "output"
-    process = start(tmp_path / "home", port, output)
+    process = start(tmp_path / "home", port, output, "--server", server)
     said = wait_for("Ctrl-C stops it.", output, process)
     assert re.search(r"Login: admin   One-time password: \S{12,}", said)
     deadline = time.monotonic() + LIMIT_S

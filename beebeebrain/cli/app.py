@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Tell tasks": dict.fromkeys(
         ("run", "pause", "resume", "retry", "cancel", "approve", "request-changes"), "commands"
     ),
+    "Tell the log, and try it": {name: name for name in ("emit", "load")},
     "Account": dict.fromkeys(("login", "logout", "whoami"), "account"),
 }
 PLACES = {name: module for section in SECTIONS.values() for name, module in section.items()}

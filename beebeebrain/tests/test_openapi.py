@@ -123,7 +123,8 @@ class TestTruth:
         self.api.force_login(admin)
 
     def test_answers_have_the_names_of_their_examples(self) -> None:
-        asked = [operation for operation in operations().values() if operation["method"] == "get"]
+        # The stream has no end; its frames are looked at where it is.
+        asked = [found for name, found in operations().items() if found["method"] == "get" and name != "events_stream"]
         told = {operation["operationId"]: keys(self._get(self._address(operation))) for operation in asked}
         assert told == {operation["operationId"]: keys(example_of(operation)) for operation in asked}
 

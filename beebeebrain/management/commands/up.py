@@ -18,6 +18,7 @@ from beebeebrain.foreground import (
     scheduler_command,
     web_command,
 )
+from beebeebrain.web import SERVERS
 from runtime import clients, schedulers
 
 
@@ -26,16 +27,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8000, help="port of the web on 127.0.0.1 (8000)")
+        parser.add_argument("--server", choices=SERVERS, default=SERVERS[0], help="what serves the web (uvicorn)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self._run(options["port"])
+            self._run(options["port"], options["server"])
         except (PortTaken, schedulers.SecondHost, clients.ClientsMissing) as refused:
             raise CommandError(str(refused), returncode=2) from None
         except ServiceDied as died:
             raise CommandError(f"{died} Its last lines above say why.") from None
 
-    def _run(self, port: int) -> None:
+    def _run(self, port: int, server: str) -> None:
         require_free(port)
         initialise.migrate()
         schedulers.refuse_second_host()
@@ -43,7 +45,7 @@ class Command(BaseCommand):
         password = initialise.ensure_admin()
         services = Services(environment())
         with services.running():
-            services.start("web", web_command(port))
+            services.start("web", web_command(port, server))
             services.start("scheduler", scheduler_command())
             services.wait_until_answering(f"http://127.0.0.1:{port}/healthz")
             self._greet(port, password)
