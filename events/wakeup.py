@@ -17,6 +17,8 @@ from django.db import Error, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 CHANNEL = "bbb_events"
+# While nothing happens each pause between two looks is so much longer than the one before.
+_SLOWER = 1.1
 
 
 def hint() -> None:
@@ -27,10 +29,14 @@ def hint() -> None:
 
 
 class Listener:
-    """Wait for hints on a database connection of its own. Use as a context manager, in one thread."""
+    """Wait for hints on a database connection of its own. Use as a context manager, in one thread.
 
-    def __init__(self, *, poll_s: float) -> None:
-        self._poll_s = poll_s
+    Where it has to look for them, it does so every `poll_s`, and after a while in which nothing happened every `rest_s`.
+    """
+
+    def __init__(self, *, poll_s: float, rest_s: float | None = None) -> None:
+        self._poll_s = self._pause_s = poll_s
+        self._rest_s = rest_s or poll_s
         self._wrapper: BaseDatabaseWrapper | None = None
         self._version = 0
 
@@ -69,9 +75,11 @@ class Listener:
         if wrapper.vendor == "postgresql":
             with wrapper.wrap_database_errors:  # what the driver raises is no error of Django's
                 return self._postgresql(wrapper.connection, timeout_s, descriptors)
-        # Looked for, since nobody tells us of it: a look takes microseconds.
-        ready, _, _ = select.select(descriptors, [], [], min(timeout_s, self._poll_s))
-        return bool(ready) or self._sqlite_changed(wrapper)
+        # Looked for, since nobody tells us of it: a look takes a tenth of a millisecond.
+        ready, _, _ = select.select(descriptors, [], [], min(timeout_s, self._pause_s))
+        is_woken = bool(ready) or self._sqlite_changed(wrapper)
+        self._pause_s = self._poll_s if is_woken else min(self._pause_s * _SLOWER, self._rest_s)
+        return is_woken
 
     def _postgresql(self, raw: Any, timeout_s: float, descriptors: list[int]) -> bool:
         ready, _, _ = select.select([raw.fileno(), *descriptors], [], [], timeout_s)

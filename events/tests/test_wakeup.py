@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections.abc import Callable, Iterator
 
@@ -77,3 +78,25 @@ def test_a_lost_connection_is_opened_again(listener: Listener) -> None:
     assert listener.wait(0.05) is False
     in_another_connection(record)
     assert listener.wait(PATIENCE_S) is True
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL tells; nobody has to look")
+def test_pauses_grow_to_the_rest_while_nothing_happens_and_are_short_again_after_a_hint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+
+    def select_now(_read: list[int], _write: list[int], _odd: list[int], timeout_s: float) -> tuple[list[int], ...]:
+        pauses.append(timeout_s)
+        if len(pauses) == 100:
+            in_another_connection(record)
+        return [], [], []
+
+    with Listener(poll_s=0.001, rest_s=0.02) as listening:
+        monkeypatch.setattr(select, "select", select_now)
+        assert listening.wait(PATIENCE_S) is True
+        assert pauses == sorted(pauses)
+        assert (pauses[0], pauses[-1]) == (0.001, 0.02)
+        in_another_connection(record)
+        listening.wait(PATIENCE_S)
+        assert pauses[-1] == 0.001
