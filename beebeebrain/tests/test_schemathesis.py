@@ -46,6 +46,8 @@ UNSAYABLE = {
     "user_input_required",
     "action_not_offered",
     "in_the_past",
+    # Two times and what else narrows the search, together.
+    "search_too_wide",
     "parent_cycle",
     "nothing_selected",
     "max_digits",
@@ -79,6 +81,7 @@ NOUNS = {
     "runs": "runtime.TaskRun",
     "inbox": "inbox.InboxItem",
     "events": "events.Event",
+    "logs": "runtime.RunLog",
     "tokens": "security.ApiToken",
 }
 RELATED = {
