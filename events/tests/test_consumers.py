@@ -4,12 +4,10 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from channels.testing import WebsocketCommunicator
 from django.contrib.sessions.models import Session
 from django.db import connection, transaction
@@ -38,18 +36,7 @@ from security.roles import Role
 from security.services import limit_access, revoke_token
 from security.tests.factories import ACTOR, make_token, make_user
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def _settled(transactional_db: None) -> AsyncIterator[None]:
-    yield
-    await settle()
-
-
-@pytest.fixture
-def viewer(transactional_db: None) -> Headers:
-    return session_headers(make_user(Role.VIEWER))
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("settled")]
 
 
 def record_many(count: int) -> list[int]:

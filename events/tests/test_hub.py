@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from django.contrib.auth.models import User
 
 from events import hub, tail
@@ -20,7 +18,6 @@ from events.tests.streams import (
     ids_of,
     in_database,
     session_headers,
-    settle,
     token_headers,
 )
 from security import websockets
@@ -29,24 +26,13 @@ from security.roles import Role
 from security.services import limit_access, revoke_token
 from security.tests.factories import ACTOR, make_token, make_user
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def _settled(transactional_db: None) -> AsyncIterator[None]:
-    yield
-    await settle()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("settled")]
 
 
 @pytest.fixture
 def no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is noticed is noticed for another reason."""
     monkeypatch.setattr(hub, "HEARTBEAT_S", 3600.0)
-
-
-@pytest.fixture
-def viewer(transactional_db: None) -> Headers:
-    return session_headers(make_user(Role.VIEWER))
 
 
 @pytest.mark.usefixtures("no_heartbeat")

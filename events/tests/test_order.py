@@ -15,18 +15,17 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from django.db import connection, transaction
 
 from events import hub, subscriptions, tail
 from events.models import Event
 from events.services import append, unit_of_work
 from events.states import EventType
-from events.tests.streams import PATIENCE_S, connected, in_database, settle, streaming, token_headers
+from events.tests.streams import PATIENCE_S, connected, in_database, streaming, token_headers
 from security.roles import Role
 from security.tests.factories import ACTOR, make_token, make_user
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("settled")]
 
 WRITERS, STEPS = 8, 20
 Next = Callable[[], Awaitable[dict[str, Any]]]
@@ -120,12 +119,6 @@ class Reader:
     async def _sse(self) -> AsyncIterator[Next]:
         async with streaming(self._token, f"after={self.cursor}{self._filter}") as stream:
             yield stream.any_frame
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def _settled(transactional_db: None) -> AsyncIterator[None]:
-    yield
-    await settle()
 
 
 @pytest.fixture(autouse=True)

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from django.test import AsyncClient
 
 from events import hub
 from events.tests.factories import record
 from events.tests.streams import SSE as URL
-from events.tests.streams import Stream, in_database, settle, streaming
+from events.tests.streams import Stream, in_database, streaming
 from security.roles import Role
 from security.services import limit_access, revoke_token
 from security.tests.factories import ACTOR, make_token, make_user
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def _settled(transactional_db: None) -> AsyncIterator[None]:
-    yield
-    await settle()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("settled")]
 
 
 @pytest.fixture

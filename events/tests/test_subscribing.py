@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.http import QueryDict
@@ -30,26 +28,14 @@ from events.tests.streams import (
     ids_of,
     in_database,
     session_headers,
-    settle,
     token_headers,
 )
 from security.roles import Role
 from security.tests.factories import make_token, make_user
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("settled")]
 
 LATER = "subscribe=later"
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def _settled(transactional_db: None) -> AsyncIterator[None]:
-    yield
-    await settle()
-
-
-@pytest.fixture
-def viewer(transactional_db: None) -> Headers:
-    return session_headers(make_user(Role.VIEWER))
 
 
 async def say(stream: WebsocketCommunicator, **message: Any) -> dict[str, Any]:
