@@ -130,7 +130,9 @@ def _within_limits(run: TaskRun, task: Task, record: ExitRecord) -> ExitRecord:
 
 
 def _goes_on(run: TaskRun, record: ExitRecord) -> bool:
-    return record.outcome == "interrupted" or (record.outcome == "failed" and retries.delay_s(run, record) is not None)
+    if record.outcome == "interrupted":
+        return not inbox.is_waiting_for_answer(run.pk)
+    return record.outcome == "failed" and retries.delay_s(run, record) is not None
 
 
 def _end(run: TaskRun, to: RunStatus, record: ExitRecord, actor: str, **changes: object) -> None:

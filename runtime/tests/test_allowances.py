@@ -13,6 +13,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from inbox.models import InboxItem
+from inbox.services import ask
+from inbox.states import ItemType
 from orchestration.exceptions import Invalid
 from orchestration.models import Agent, Project, Task
 from orchestration.services.agents import update_agent
@@ -25,7 +27,7 @@ from runtime.allowances import Day, least, spent
 from runtime.models import DayUse, TaskRun
 from runtime.rundir import Usage
 from runtime.services.commands import cancel_task, retry_task
-from runtime.services.finishing import finish_run
+from runtime.services.finishing import ask_key, finish_run
 from runtime.services.resuming import resume_run
 from runtime.states import RunStatus
 from runtime.tests.factories import claim_all, ending, running
@@ -180,6 +182,14 @@ def test_a_task_whose_limit_is_used_up_is_not_continued_after_a_crash(project: P
     run = running(make_task(project, limits={"turns": 2}), agent)
     finish_run(run, ending("interrupted", code="process_gone", usage=USED))
     assert Task.objects.get().status == TaskStatus.FAILED
+
+
+def test_a_question_outlives_a_crash_though_the_limit_is_used_up(project: Project, agent: Agent) -> None:
+    run = running(make_task(project, limits={"turns": 2}), agent)
+    question: dict[str, Any] = {"title": "Which?", "dedupe_key": ask_key(run, "1"), "run_id": run.pk}
+    ask(ItemType.AWAIT_USER_INPUT, task=run.task, actor="agent:1", **question)
+    finish_run(run, ending("interrupted", code="process_gone", usage=USED))
+    assert Task.objects.get().status == TaskStatus.BLOCKED
 
 
 def test_a_cancel_is_honoured_though_the_limit_is_used_up(project: Project, agent: Agent) -> None:
