@@ -109,6 +109,13 @@ MUTANTS = [
         f"{_TOGETHER}::test_a_cancel_is_honoured_though_the_others_end_together",
     ),
     Mutant(
+        "what was cancelled since its handshake is started all the same",
+        "runtime/dispatcher.py",
+        "if self._is_to_stop(run):",
+        "if self._is_to_stop(run) is None:",
+        "runtime/tests/test_dispatcher.py::test_a_task_that_is_cancelled_while_another_is_started_is_not_started",
+    ),
+    Mutant(
         "work that changed nothing lands in the name of any approval",
         "orchestration/services/tasks.py",
         "task.approved_at is not None and task.approved_at == read.approved_at",
