@@ -318,8 +318,7 @@ MUTANTS = [
         "runtime/landing.py",
         "where=Q(approved_at=task.approved_at)",
         "where=Q()",
-        f"{_RACES}::test_work_is_not_landed_in_the_name_of_an_earlier_approval",
-        "postgresql",
+        "runtime/tests/test_landing.py::test_merged_work_does_not_end_a_task_that_was_approved_anew_meanwhile",
     ),
     Mutant(
         "a key may run a task twice",

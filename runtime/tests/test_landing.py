@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from events.services import unit_of_work
 from inbox import services as inbox
@@ -117,6 +119,20 @@ def test_work_that_was_cancelled_after_its_approval_does_not_land(repo: Path, ap
     commands.cancel_task(Task.objects.get(), actor=ACTOR)
     assert land() == 0
     assert commit_of(repo, "main") == before
+
+
+def test_merged_work_does_not_end_a_task_that_was_approved_anew_meanwhile(
+    approved: TaskRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge_now = merge.land
+
+    def merge_and_approve_anew(*given: Any, **named: Any) -> merge.Landed:
+        Task.objects.update(approved_at=timezone.now())
+        return merge_now(*given, **named)
+
+    monkeypatch.setattr(merge, "land", merge_and_approve_anew)
+    assert land() == 0
+    assert landed(approved) == (TaskStatus.REVIEW, "")
 
 
 def test_what_waits_for_it_may_start_once_it_has_landed(project: Project, approved: TaskRun) -> None:
