@@ -13,7 +13,7 @@ from events import services as events
 from events import trace
 from inbox import services as inbox
 from inbox.states import ItemType
-from orchestration.exceptions import InvalidTransition
+from orchestration.exceptions import Conflict, InvalidTransition
 from orchestration.models import Project, Task
 from orchestration.services.locks import lock_tasks
 from orchestration.services.tasks import move_task
@@ -64,7 +64,9 @@ def finish_together(endings: Sequence[Ending]) -> bool:
         for run, fields in known:
             vars(run).clear()
             vars(run).update(fields)
-        log.info("finished_one_by_one", runs=[run.pk for run, _ in known], error=str(error))
+        # A run that was superseded is nothing new; anything else is a fault of ours, which finishing them alone may hide.
+        tell = log.info if isinstance(error, Conflict) else log.exception
+        tell("finished_one_by_one", runs=[run.pk for run, _ in known], error=str(error))
         return False
     return True
 
