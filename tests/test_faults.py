@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import psycopg
@@ -120,15 +121,17 @@ def stopped_holder() -> Iterator[subprocess.Popen[bytes]]:
 @contextmanager
 def impatience() -> Iterator[None]:
     """Wait for a lock only a moment, as if the time that the settings give were over."""
-    patient, impatient = ("20000", "50") if connection.vendor == "sqlite" else ("0", "50")
-    name = "PRAGMA busy_timeout=" if connection.vendor == "sqlite" else "SET lock_timeout="
+    if connection.vendor == "sqlite":
+        with patch.object(connection, "patience_s", 0.05):
+            yield
+        return
     with connection.cursor() as cursor:
-        cursor.execute(name + impatient)
+        cursor.execute("SET lock_timeout=50")
     try:
         yield
     finally:
         with connection.cursor() as cursor:
-            cursor.execute(name + patient)
+            cursor.execute("SET lock_timeout=0")
 
 
 def test_a_writer_that_is_stopped_in_its_transaction_holds_up_writers_and_no_reader(task: Task) -> None:
