@@ -67,7 +67,10 @@ def digest(event: Event, previous: Link) -> str:
         "level": int(event.level),
         "payload": _canonical(event.payload),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def _canonical(value: Any) -> Any:

@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from events import chain, trace, wakeup
+from events.inserts import insert_all
 from events.models import Event
 from events.schemas import SCHEMAS
 from events.states import EventType
@@ -116,6 +117,6 @@ def _flush(pending: list[Event]) -> None:
     for event in pending:
         event.at = now
     chain.link(pending)
-    Event.objects.bulk_create(pending)
+    insert_all(Event, pending)
     # robust: a hint that fails must not turn a committed change into an error.
     transaction.on_commit(wakeup.hint, robust=True)

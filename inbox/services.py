@@ -11,6 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from events import services as events
+from events.inserts import insert_all
 from events.states import EventType
 from inbox.exceptions import ActionNotOffered, ItemClosed, UserInputRequired
 from inbox.models import InboxItem
@@ -98,7 +99,9 @@ def ask_about_each(item_type: ItemType, notices: Collection[Notice], *, actor: s
     keys = [notice.dedupe_key for notice in notices]
     known = set(InboxItem.objects.open().filter(dedupe_key__in=keys).values_list("dedupe_key", flat=True))
     new = {notice.dedupe_key: notice for notice in notices if notice.dedupe_key not in known}
-    for item in InboxItem.objects.bulk_create(_item(item_type, notice) for notice in new.values()):
+    items = [_item(item_type, notice) for notice in new.values()]
+    insert_all(InboxItem, items)
+    for item in items:
         _record_asked(item, actor=actor, trace_id=new[item.dedupe_key].trace_id)
 
 

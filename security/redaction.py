@@ -71,14 +71,15 @@ def redact_data(value: Any) -> Any:
     return value
 
 
+def _named(name: Any, item: Any) -> Any:
+    if not isinstance(item, str):
+        return item if item is None or isinstance(item, int | float) else redact_data(item)
+    return MASK if item and isinstance(name, str) and _is_secret_name(name) else redact(item)
+
+
+@lru_cache(maxsize=1024, typed=True)
 def _key(name: Any) -> Any:
     return redact(name) if isinstance(name, str) else name
-
-
-def _named(name: Any, item: Any) -> Any:
-    if isinstance(item, str) and item and isinstance(name, str) and _is_secret_name(name):
-        return MASK
-    return redact_data(item)
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from events import services as events
+from events.inserts import insert_all
 from orchestration.exceptions import (
     CrossProject,
     DependencyCycle,
@@ -71,7 +72,7 @@ def create_graph(project: Project, *, tasks: Sequence[TaskDraft], actor: str) ->
     lock_graph(project.pk)
     links = _linked(project, tasks)
     made = _built(project, tasks, links)
-    Task.objects.bulk_create(made)
+    insert_all(Task, made)
     _attach(made, links)
     for task in made:
         record_created(task, actor=actor)
@@ -158,7 +159,7 @@ def _attach(made: Sequence[Task], links: Sequence[_Links]) -> None:
         for task, link in zip(made, links, strict=True)
         for parent in [*link.tasks.values(), *(made[place] for place in sorted(link.drafts))]
     ]
-    TaskDependency.objects.bulk_create(edges)
+    insert_all(TaskDependency, edges)
     below: dict[int, list[int]] = {}
     for task, link in zip(made, links, strict=True):
         if link.parent is not None:

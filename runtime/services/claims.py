@@ -10,6 +10,7 @@ from django.db.models import F, Q
 
 from events import services as events
 from events import trace
+from events.inserts import insert_all
 from llm.services import begin_trial
 from orchestration.models import Agent, Project, Task
 from orchestration.scheduler import Choice
@@ -61,8 +62,7 @@ class _Batch:
         self._owner, self._actor = owner, f"scheduler:{owner}"
         self._locked = locked
         # Nobody changes them while they are locked: who is here may be taken, and all in one UPDATE.
-        ready = Task.objects.filter(_READY, pk__in=tasks, status=TaskStatus.TODO, is_archived=False)
-        self._ready = set(ready.values_list("pk", flat=True))
+        self._ready = {pk for pk, task in tasks.items() if _is_ready(task)}
         self._now = leases.now()
         self._day, self._left, self._gates = Day(), tasks_left(tasks.values()), breakers.here()
         earlier = TaskRun.objects.filter(task__in=tasks).only(*_INHERITED).order_by("attempt")
@@ -120,9 +120,14 @@ class _Batch:
             return
         begun = [run.task for run in new]
         move_locked_tasks(begun, TaskStatus.RUNNING, actor=self._actor, reason="claimed", where=_READY)
-        TaskRun.objects.bulk_create(new)
+        insert_all(TaskRun, new)
         for run in new:
             record_move(run, before="", actor=self._actor, reason="claimed")
+
+
+def _is_ready(task: Task) -> bool:
+    is_free = task.status == TaskStatus.TODO and not task.is_archived
+    return is_free and task.unmet_dependencies == 0 and not task.is_held
 
 
 def add_attempt(task: Task, agent: Agent, *, actor: str, reason: str, idempotency_key: str = "") -> TaskRun:
