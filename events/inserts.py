@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from django.db import connection
 from django.db.models import DateField, DateTimeField, DecimalField, Field, JSONField, Model
 
+from events.recordset import dumped, recordset
+
 M = TypeVar("M", bound=Model)
 Prepare = Callable[[Any], Any]
 
@@ -49,8 +51,8 @@ class _Table(ABC):
             field for field in self.fields if isinstance(field, DateField) and (field.auto_now or field.auto_now_add)
         ]
         self._columns = [(field.attname, self.prepare(field)) for field in self.fields]
-        self.names = [quote(str(field.column)) for field in self.fields]
-        self.into = f"INSERT INTO {quote(meta.db_table)} ({', '.join(self.names)}) "
+        self.names = ", ".join(quote(str(field.column)) for field in self.fields)
+        self.into = f"INSERT INTO {quote(meta.db_table)} ({self.names}) "
         self.returning = f" RETURNING {quote(str(meta.pk.column))}"
 
     def insert(self, cursor: Any, rows: Sequence[Model]) -> None:
@@ -91,15 +93,11 @@ class _OnSQLite(_Table):
 
 
 class _OnPostgreSQL(_Table):
-    """All rows are one value, JSON: the driver would spend longer on finding the place of each than all the rest takes."""
+    """All rows are one value: the driver would spend longer on finding the place of each than all the rest takes."""
 
     def __init__(self, model: type[Model]) -> None:
         super().__init__(model)
-        typed = ", ".join(
-            f"{name} {field.db_type(connection)}" for name, field in zip(self.names, self.fields, strict=True)
-        )
-        given = f"jsonb_to_recordset(%s::jsonb) AS given ({typed})"
-        self._statement = f"{self.into} SELECT {', '.join(self.names)} FROM {given} {self.returning}"  # noqa: S608  (names of ours)
+        self._statement = f"{self.into} SELECT {self.names} FROM {recordset(self.fields)} {self.returning}"  # noqa: S608  (names of ours)
 
     def prepare(self, field: Field[Any, Any]) -> Prepare | None:
         if isinstance(field, DateTimeField):
@@ -107,8 +105,8 @@ class _OnPostgreSQL(_Table):
         return str if isinstance(field, DecimalField) else None
 
     def write(self, cursor: Any, rows: list[list[Any]]) -> None:
-        columns = [field.column for field in self.fields]
-        cursor.execute(self._statement, [json.dumps([dict(zip(columns, row, strict=True)) for row in rows])])
+        columns = [str(field.column) for field in self.fields]
+        cursor.execute(self._statement, [dumped(dict(zip(columns, row, strict=True)) for row in rows)])
 
 
 def _prepared(field: Field[Any, Any]) -> Prepare:

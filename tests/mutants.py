@@ -76,15 +76,15 @@ MUTANTS = [
     Mutant(
         "the end of completed work is not fenced by its epoch",
         "runtime/services/completing.py",
-        "AND status = %s AND epoch = %s AND owner = %s",
-        "AND status = %s AND epoch >= %s AND owner = %s",
+        'for name in ("id", *_FENCE))',
+        'for name in ("id", "owner"))',
         f"{_FINISHING}::test_an_older_epoch_finishes_nothing",
     ),
     Mutant(
         "the end of completed work is not fenced by its owner",
         "runtime/services/completing.py",
-        "AND status = %s AND epoch = %s AND owner = %s",
-        "AND status = %s AND epoch = %s AND owner >= %s",
+        'for name in ("id", *_FENCE))',
+        'for name in ("id", "epoch"))',
         f"{_FINISHING}::test_another_owner_finishes_nothing",
     ),
     Mutant(
@@ -114,6 +114,20 @@ MUTANTS = [
         "if self._is_to_stop(run):",
         "if self._is_to_stop(run) is None:",
         "runtime/tests/test_dispatcher.py::test_a_task_that_is_cancelled_while_another_is_started_is_not_started",
+    ),
+    Mutant(
+        "what a step lets go on waits for a hint that came before",
+        "runtime/dispatcher.py",
+        "if found.dispatch or any(done):",
+        "if found.dispatch:",
+        "runtime/tests/test_dispatcher.py::test_what_an_answer_lets_go_on_is_started_in_the_same_round",
+    ),
+    Mutant(
+        "a file that took the place of the database's is not noticed",
+        "runtime/database.py",
+        "if before is None or before != _known.file:",
+        "if _known.file is None:",
+        "runtime/tests/test_database.py::test_a_file_that_took_the_place_of_the_one_before_is_what_is_read",
     ),
     Mutant(
         "work that changed nothing lands in the name of any approval",
@@ -225,6 +239,13 @@ MUTANTS = [
         "if True:  # what",
         "tests/test_faults.py::test_who_listens_outlives_the_end_of_its_connection",
         "postgresql",
+    ),
+    Mutant(
+        "to be told of a write is taken for a commit",
+        "events/wakeup.py",
+        "inotify.drain(self._watch)",
+        "return True",
+        "events/tests/test_wakeup.py::test_to_be_told_of_a_write_is_no_hint_without_a_commit",
     ),
     Mutant(
         "the audit chain is made without the log's lock",

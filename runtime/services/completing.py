@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
+from events.recordset import dumped, recordset
 from inbox import services as inbox
 from inbox.states import ItemType
 from orchestration.models import Task
@@ -32,6 +33,7 @@ COMPLETED = frozenset({"finished", "unreported"})
 
 _WITHOUT_REPORT = "The agent ended without a report; read the diff with care.\n\n"
 
+_FENCE = ("epoch", "owner")
 _PLAIN = ("session_id", "summary", "head_commit")
 _ADDED = ("token_in", "token_out", "token_cache_read", "token_cache_write", "turns", "cost_usd", "worked_s")
 
@@ -63,10 +65,11 @@ def _is_approved(ending: Ending) -> bool:
 
 
 def _end_runs(endings: Collection[Ending], now: datetime, *, actor: str) -> None:
-    """Write the ends, one guarded UPDATE a run and all in one go: each says something else, and an ORM's costs more than they do."""
+    """Write the ends, each with its own guard and all by one UPDATE: each says something else, and an ORM's costs more than they do."""
     ordered = sorted(endings, key=lambda ending: ending.run.pk)
+    ended_at = connection.ops.adapt_datetimefield_value(now)
     with connection.cursor() as cursor:
-        cursor.executemany(_end_sql(), [_end_values(ending, now) for ending in ordered])
+        cursor.execute(_end_sql(), [RunStatus.SUCCEEDED, ended_at, dumped(map(_given, ordered)), RunStatus.RUNNING])
         if cursor.rowcount < len(ordered):
             raise StaleRun
     for ending in ordered:
@@ -77,21 +80,23 @@ def _end_runs(endings: Collection[Ending], now: datetime, *, actor: str) -> None
 
 def _end_sql() -> str:
     table = connection.ops.quote_name(TaskRun._meta.db_table)
-    plain = ", ".join(f"{name} = %s" for name in ("status", "ended_at", *_PLAIN))
-    added = ", ".join(f"{name} = {name} + %s" for name in _ADDED)
-    freed = "owner = '', lease_until = NULL, next_retry_at = NULL, version = version + 1"
-    fence = "id = %s AND status = %s AND epoch = %s AND owner = %s"
-    return f"UPDATE {table} SET {plain}, {added}, {freed} WHERE {fence}"  # noqa: S608  (names of ours)
+    names = {"id", *_FENCE, *_PLAIN, *_ADDED}
+    fields = [field for field in TaskRun._meta.concrete_fields if field.name in names]
+    plain = ", ".join(f"{name} = given.{name}" for name in _PLAIN)
+    added = ", ".join(f"{name} = run.{name} + given.{name}" for name in _ADDED)
+    freed = "owner = '', lease_until = NULL, next_retry_at = NULL, version = run.version + 1"
+    fence = " AND ".join(f"run.{name} = given.{name}" for name in ("id", *_FENCE))
+    return (
+        f"UPDATE {table} AS run SET status = %s, ended_at = %s, {plain}, {added}, {freed} "  # noqa: S608  (names of ours)
+        f"FROM {recordset(fields)} WHERE {fence} AND run.status = %s"
+    )
 
 
-def _end_values(ending: Ending, now: datetime) -> list[Any]:
-    run, ended = ending.run, _plain(ending)
+def _given(ending: Ending) -> dict[str, Any]:
+    """Return what the UPDATE is given about one end."""
     used = amounts(ending.record.usage)
-    used["cost_usd"] = connection.ops.adapt_decimalfield_value(used["cost_usd"], 14, 6)
-    fence = [run.pk, RunStatus.RUNNING, run.epoch, run.owner]
-    ended_at = connection.ops.adapt_datetimefield_value(now)
-    plain = [RunStatus.SUCCEEDED, ended_at, *(ended[name] for name in _PLAIN)]
-    return [*plain, *(used[name] for name in _ADDED), *fence]
+    fence = {"id": ending.run.pk, "epoch": ending.run.epoch, "owner": ending.run.owner}
+    return {**fence, **_plain(ending), **used, "cost_usd": str(used["cost_usd"])}
 
 
 def _ended(ending: Ending, now: datetime) -> dict[str, Any]:
