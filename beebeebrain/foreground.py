@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,8 @@ from runtime.processes import die_with_parent
 
 CODE = Path(__file__).resolve().parent.parent
 STOP_S = 15.0
+# A signal does not end a sleep.
+_LOOK_S = 0.05
 
 
 class ServiceDied(Exception):
@@ -55,7 +56,8 @@ class Services:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._stop = threading.Event()
+        # No Event: its lock may be held by the very code that the handler interrupts, which would then wait for itself.
+        self._is_stopping = False
 
     def start(self, name: str, command: list[str], *, output: Path | None = None) -> subprocess.Popen[bytes]:
         """Start a service; its output goes to `output`, or where ours goes. It ends when this process dies."""
@@ -83,10 +85,12 @@ class Services:
 
     def wait(self, seconds: float) -> bool:
         """Sleep; True once somebody has asked to stop. Raises ServiceDied."""
-        stopped = self._stop.wait(seconds)
-        if not stopped:
+        until = time.monotonic() + seconds
+        while not self._is_stopping and (left_s := until - time.monotonic()) > 0:
+            time.sleep(min(left_s, _LOOK_S))
+        if not self._is_stopping:
             self.check()
-        return stopped
+        return self._is_stopping
 
     def wait_until_answering(self, url: str, *, seconds: float = 60.0) -> None:
         """Wait until a service answers on its URL. Raises ServiceDied or TimeoutError."""
@@ -118,13 +122,16 @@ class Services:
     def running(self) -> Iterator[None]:
         """Stop everything when the block ends; Ctrl-C and SIGTERM end `wait`."""
         numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, lambda *_: self._stop.set()) for number in numbers]
+        before = [signal.signal(number, self._ask_to_stop) for number in numbers]
         try:
             yield
         finally:
             self.stop()
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
+
+    def _ask_to_stop(self, *_: object) -> None:
+        self._is_stopping = True
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -19,10 +19,13 @@ from orchestration.models import Task
 from orchestration.services import comments
 from orchestration.services.tasks import finish_tasks, move_task
 from orchestration.states import TaskStatus
-from runtime import merge, starting, workspace
+from runtime import merge, planning, starting, workspace
 from runtime.models import TaskRun
 from runtime.states import RunStatus
 from security.exceptions import PathNotAllowed
+
+# Git takes its time for each, and the scheduler has other things to do as well.
+_MERGED = 16
 
 log = structlog.get_logger("bbb.runtime")
 
@@ -30,10 +33,10 @@ log = structlog.get_logger("bbb.runtime")
 def land_approved(*, actor: str) -> int:
     """Land what is approved, oldest approval first; return how many tasks have moved."""
     waiting = Task.objects.filter(approved_at__isnull=False).select_related("project").order_by("approved_at", "id")
-    runs = _latest(list(waiting[:16]))
+    runs = _latest(list(waiting[: planning.BATCH]))
     empty = [run for run in runs if run.head_commit == run.base_commit]
     moved = _land_empty(empty, actor=actor) if empty else 0
-    return moved + sum(_land(run, actor=actor) for run in runs if run not in empty)
+    return moved + sum(_land(run, actor=actor) for run in [run for run in runs if run not in empty][:_MERGED])
 
 
 def _latest(tasks: list[Task]) -> list[TaskRun]:
@@ -100,8 +103,10 @@ def _merge(run: TaskRun, *, actor: str) -> None:
         )
     except merge.MergeConflict as conflict:
         _send_back(run, conflict, actor=actor)
-    except (git.GitError, merge.BranchMoved, OSError) as error:
-        _ask_for_help(run, str(error), actor=actor)
+    except Exception as error:
+        # Whatever it is: one task that cannot be landed must not keep every scheduler from all other work.
+        log.warning("landing_failed", exc_info=not isinstance(error, git.GitError | merge.BranchMoved | OSError))
+        _ask_for_help(run, str(error) or type(error).__name__, actor=actor)
     else:
         _done(run, landed, actor=actor)
         _clear_away(run)
@@ -174,5 +179,5 @@ def _clear_away(run: TaskRun) -> None:
             rescue_ref=f"refs/beebeebrain/rescue/{run.task.key}-{run.attempt}",
             delete_branch=True,
         )
-    except (git.GitError, PathNotAllowed) as error:
+    except (git.GitError, PathNotAllowed, OSError) as error:
         log.warning("worktree_kept", workspace=run.workspace, error=str(error))

@@ -106,7 +106,7 @@ def tagged_below(root: Path) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for process in psutil.process_iter():
         tag = _tag(process)
-        if tag.startswith(f"{root}/") and process.pid != os.getpid() and _lives(process):
+        if tag.startswith(f"{root}/") and process.pid != os.getpid() and _find(process.pid) is not None:
             found.setdefault(tag, []).append(process.pid)
     return found
 
@@ -157,7 +157,8 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _has_tag(process: psutil.Process, tag: str) -> bool:
-    return _tag(process) == tag and _lives(process)
+    # Looked up anew: `process_iter` remembers who had a pid at its last look, and takes who has it now for dead.
+    return _tag(process) == tag and _find(process.pid) is not None
 
 
 def _tag(process: psutil.Process) -> str:

@@ -71,7 +71,10 @@ def find(repo: Path, path: Path) -> Record | None:
     """Return the record of the worktree at `path` (resolved), or None."""
     common = git.common_directory(repo)
     for entry in sorted((common / "worktrees").glob("*/gitdir")):
-        recorded = entry.parent / os.fsdecode(entry.read_bytes()).removesuffix("\n")
+        try:
+            recorded = entry.parent / os.fsdecode(entry.read_bytes()).removesuffix("\n")
+        except FileNotFoundError:
+            continue  # git, which a person or an agent runs as well, has removed it in this moment
         if Path(os.path.realpath(recorded.parent)) == path:
             return Record(entry.parent, common, path)
     return None

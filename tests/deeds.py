@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from django.utils import timezone
 
 from inbox import services as inbox
 from inbox.models import InboxItem
@@ -18,9 +21,9 @@ from orchestration.models import Task
 from orchestration.scheduler import Choice
 from orchestration.services.dependencies import add_dependency
 from orchestration.tests.factories import ACTOR, make_task
-from runtime import landing, leases, recovery
+from runtime import landing, leases, recovery, supervision
 from runtime.exceptions import StaleRun
-from runtime.models import TaskRun
+from runtime.models import StuckFinding, TaskRun
 from runtime.rundir import RunDirectory
 from runtime.services import commands
 from runtime.services.answers import deliver_answers
@@ -30,10 +33,13 @@ from runtime.services.completing import Ending
 from runtime.services.finishing import finish_run, finish_together
 from runtime.services.promoting import promote_due
 from runtime.starting import directory_of
+from runtime.stuck import delivery, episodes
+from runtime.stuck.findings import Finding, Kind
+from runtime.supervision import Watch
 from runtime.tests import runners
 from runtime.tests.factories import ending
 from runtime.tests.hands import Hands
-from runtime.tests.starts import handshake
+from runtime.tests.starts import handshake, say
 
 OWNER, OTHER = "one", "two"
 
@@ -162,6 +168,38 @@ def _lose_ended(outcome: str) -> Callable[[Task, Hands], object]:
     return arrange
 
 
+def _say(task: Task, hands: Hands) -> None:
+    """Its agent has asked something, and said something after it."""
+    run = handshake(hands.take(task))
+    home = Path(directory_of(run).path).parent.parent
+    directory = RunDirectory.create(directory_of(run).path, runners.request(home, run_id=run.pk, epoch=run.epoch))
+    say(directory, ("system", {"type": "ask", "ask_id": "1.1", "question": "Which?"}), ("text", {"text": "Hm."}))
+
+
+def _carry_over(task: Task) -> None:
+    run = run_of(task)
+    supervision.follow(Watch(run=run, directory=directory_of(run)))
+
+
+def _take_up(task: Task) -> None:
+    """Take up that the agent goes in circles."""
+    finding = Finding(kind=Kind.REPEAT, message="Again and again.", seq=1, since=timezone.now())
+    episodes.take_up(run_of(task), finding, actor=f"scheduler:{OWNER}")
+
+
+def _begin_and_nudge(task: Task, hands: Hands) -> None:
+    hands.begin(task)
+    _take_up(task)
+    StuckFinding.objects.filter(run__task=task).update(nudged_at=leases.now() - timedelta(days=1))
+
+
+def _begin_and_say_end(task: Task, hands: Hands) -> None:
+    _begin_and_nudge(task, hands)
+    _take_up(task)
+    item = InboxItem.objects.get(task=task)
+    inbox.close_item(item, actor=ACTOR, action="answer", user_input=episodes.END)
+
+
 def _recover(_: Task) -> None:
     recovery.adopt_abandoned(owner=OTHER)
 
@@ -199,6 +237,10 @@ DEEDS: dict[str, Deed] = {
     "release and cancel": Deed(_lose_claimed_and_cancel, _recover),
     "recover what never started": Deed(_lose_begun, _recover),
     "recover what has ended": Deed(_lose_ended("blocked"), _recover),
+    "carry over": Deed(_say, _carry_over),
+    "nudge": Deed(_begin, _take_up),
+    "ask whether to go on": Deed(_begin_and_nudge, _take_up),
+    "end what goes in circles": Deed(_begin_and_say_end, lambda _: delivery.deliver(owner=OWNER)),
     "pause": Deed(_begin, _command("pause")),
     "resume": Deed(_answer("blocked"), _command("resume")),
     "resume what is held": Deed(lambda task, _: commands.pause_task(task, actor=ACTOR), _command("resume")),
@@ -224,6 +266,11 @@ def signature(task: Task) -> dict[str, Any]:
         "task": (task.status, task.is_held, task.cancel_requested_at is None, task.approved_at is None, task.version),
         "runs": [(run.status, run.attempt, run.epoch, run.owner, run.error_code, float(run.cost_usd)) for run in runs],
         "items": [(item.item_type, item.status, item.resolution, item.delivered_at is None) for item in items],
+        "lines": list(runs.values_list("log_seq", "lines__seq").order_by("attempt", "lines__seq")),
+        "findings": [
+            (found.nudged_at is None, found.item_id is None, found.muted_until is None)
+            for found in StuckFinding.objects.filter(run__task=task)
+        ],
         "comments": task.comments.count(),
         "children": list(task.dependents.values_list("task__unmet_dependencies", flat=True)),
     }

@@ -25,7 +25,7 @@ from events.models import Event
 from events.states import EventType
 from runtime.models import Slot, TaskRun
 from runtime.rundir import RunDirectory
-from runtime.tests.runners import is_gone
+from runtime.tests.runners import all_processes, is_gone
 from tests.commands import ROOT
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class Site:
 
     def processes(self, name: str = "") -> list[psutil.Process]:
         """Return what lives of this installation: schedulers, runners, and what agents have started."""
-        return [process for process in psutil.process_iter() if self._is_ours(process, name)]
+        return [process for process in all_processes() if self._is_ours(process, name)]
 
     def close(self) -> None:
         """End whatever is left."""

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from llm.standin.scenario import InvalidScenario
@@ -19,14 +18,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("scenario", type=Path, help="a scenario file, or a directory of them")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
     chosen = parser.parse_args(argv)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stops = (signal.SIGINT, signal.SIGTERM)
+    # Kept until we wait for them; the threads of the stand-in leave them to us.
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     try:
         with StandIn(chosen.scenario, port=chosen.port, record=False, log=_log) as standin:
             sys.stdout.write(f"{standin.url}\n")
             sys.stdout.flush()
-            stop.wait()
+            signal.sigwait(stops)
     except (InvalidScenario, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -42,6 +42,7 @@ Fault = Literal[
     "drop",
     "drop_mid_stream",
     "silence",
+    "silence_after_headers",
     "silence_mid_stream",
     "error_mid_stream",
     "malformed",

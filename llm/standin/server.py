@@ -208,6 +208,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._status(step)
         elif fault == "silence":
             self._wait(_SILENCE_S)
+        elif fault == "silence_after_headers":
+            self._open_stream()
+            self._wait(_SILENCE_S)
         elif fault == "html":
             self._send(200, b"<html><body>Scripted: not the API.</body></html>", "text/html")
         elif fault == "malformed":

@@ -14,7 +14,7 @@ from orchestration.exceptions import DomainError
 
 T = TypeVar("T")
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 
 
 def race(*calls: Callable[[], T]) -> list[T | DomainError]:
@@ -64,7 +64,15 @@ def _outcome(call: Callable[[], T]) -> T | DomainError:
         connection.close()
 
 
+# Who waits in this database: the server has those of other tests as well. A row's lock names no database, but who waits for
+# one holds a table of it.
+_WAITING = """
+    SELECT count(*) FROM pg_locks AS waited JOIN pg_locks AS other USING (pid) JOIN pg_database ON oid = other.database
+    WHERE NOT waited.granted AND datname = current_database()
+"""
+
+
 def _is_somebody_waiting() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        cursor.execute(_WAITING)
         return bool(cursor.fetchone()[0])

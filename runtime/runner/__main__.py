@@ -47,6 +47,7 @@ def main(argv: list[str]) -> int:
         # Asked once it is known who we are: whoever withdraws a start looks for us after having said so.
         is_withdrawn = directory.received("cancel") is not None
         ending = Ending(outcome="cancelled") if is_withdrawn else _outcome(state)
+        _hear_no_more_signals()
         _reap()
         directory.write_exit(_record(state, ending))
     log.info("runner_ended", outcome=ending.outcome, code=ending.code)
@@ -90,6 +91,12 @@ def _end_all() -> None:
     left = {*processes.descendants(own), *(processes.tagged(tag) if tag else ())} - {own}
     if left:
         processes.end_processes(sorted(left), GRACE_S)
+
+
+def _hear_no_more_signals() -> None:
+    """How it ended is known: who asks for the end now has it as soon as that is written down."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _reap() -> None:

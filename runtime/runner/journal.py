@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -90,6 +91,8 @@ class _Cut:
             return {self._text(str(name)): self.apply(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.apply(item) for item in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)  # Python reads 1e999 as a number that JSON, and so the database, does not know
         return value
 
     def _text(self, text: str) -> str:

@@ -139,7 +139,7 @@ def outcome_of(command: Callable[[], object]) -> str:
 
 def together(workers: Sequence[Callable[[], None]], helpers: Sequence[Callable[[], None]]) -> None:
     """Run all in threads of their own, begun in the same moment; helpers repeat their step until the workers are done."""
-    ready = threading.Barrier(len(workers) + len(helpers), timeout=30)
+    ready = threading.Barrier(len(workers) + len(helpers), timeout=60)
     is_over = threading.Event()
 
     def once(work: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from django.db import connection
 from orchestration.exceptions import DomainError
 from orchestration.tests.races import meanwhile, result
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 
 
 class Point:

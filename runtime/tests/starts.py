@@ -55,7 +55,7 @@ def living(home: Path) -> list[psutil.Process]:
     """Return every living process of a run below `home`."""
     if not home.exists():
         return []
-    return [process for process in psutil.process_iter() if _tag(process).startswith(f"{home}/")]
+    return [process for process in runners.all_processes() if _tag(process).startswith(f"{home}/")]
 
 
 def _are_over(home: Path) -> bool:

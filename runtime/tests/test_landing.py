@@ -17,7 +17,7 @@ from orchestration.services.projects import update_project
 from orchestration.services.tasks import finish_tasks
 from orchestration.states import CommentStatus, TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
-from runtime import landing, merge, supervision
+from runtime import landing, merge, supervision, workspace
 from runtime.models import TaskRun
 from runtime.services import commands
 from runtime.services.finishing import finish_run
@@ -152,11 +152,22 @@ def test_worktree_and_branch_are_gone_afterwards(repo: Path, approved: TaskRun) 
 
 
 def test_a_worktree_that_cannot_be_removed_keeps_no_work_from_landing(repo: Path, approved: TaskRun) -> None:
-    workspace = TaskRun.objects.get().workspace
-    run_git(repo, "worktree", "lock", workspace)
+    folder = TaskRun.objects.get().workspace
+    run_git(repo, "worktree", "lock", folder)
     assert land() == 1
     assert landed(approved)[0] == TaskStatus.DONE
-    assert Path(workspace).is_dir()
+    assert Path(folder).is_dir()
+
+
+def test_a_disk_that_is_full_when_the_worktree_is_removed_keeps_no_work_from_landing(
+    approved: TaskRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any, **named: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(workspace, "remove_worktree", fail)
+    assert land() == 1
+    assert landed(approved)[0] == TaskStatus.DONE
 
 
 # Conflicts
@@ -270,6 +281,26 @@ def test_a_repository_that_is_gone_blocks_the_task(repo: Path, approved: TaskRun
     shutil.rmtree(repo)
     assert land() == 1
     assert is_blocked_with(approved.branch)
+
+
+def test_an_error_of_ours_blocks_its_task_and_keeps_no_other_from_landing(
+    project: Project, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = (reviewed(make_task(project), agent, tmp_path, {name: "x\n"}) for name in ("bad", "good"))
+    approve(bad)
+    approve(good)
+    merge_it = merge.land
+
+    def fail(*given: Any, **named: Any) -> merge.Landed:
+        if named["branch"] == bad.branch:
+            raise RuntimeError("A mistake.")
+        return merge_it(*given, **named)
+
+    monkeypatch.setattr(merge, "land", fail)
+    assert land() == 2
+    assert [landed(run)[0] for run in (bad, good)] == [TaskStatus.BLOCKED, TaskStatus.DONE]
+    [alert] = alerts()
+    assert "A mistake." in alert.content
 
 
 def test_once_mended_a_retry_lands_the_work(

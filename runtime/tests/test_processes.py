@@ -216,3 +216,18 @@ signal.pause()
 """
     reaper = python(start, code)
     assert psutil.Process(int(line(reaper))).ppid() == reaper.pid
+
+
+@pytest.mark.parametrize("look", [processes.tagged, lambda tag: processes.tagged_below(Path(tag).parent).get(tag, [])])
+def test_a_process_is_found_whoever_had_its_pid_at_the_last_look(
+    tmp_path: Path, look: Callable[[str], list[int]]
+) -> None:
+    tag = f"{tmp_path}/7.1"
+    process = subprocess.Popen(["sleep", "600"], env={"PATH": os.environ["PATH"], TAG: tag})
+    try:
+        [remembered] = [known for known in psutil.process_iter() if known.pid == process.pid]
+        vars(remembered)["_ident"] = (process.pid, 0.0)  # as of one that was started at another time
+        assert look(tag) == [process.pid]
+    finally:
+        process.kill()
+        process.wait()

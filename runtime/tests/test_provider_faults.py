@@ -76,7 +76,14 @@ def test_short_wait_is_sat_out_by_the_client(tmp_path: Path) -> None:
     assert [retry["status"] for retry in runner.lines("system", "api_retry")] == [429]
 
 
-@pytest.mark.parametrize("lines", ['fault = "silence"', 'fault = "silence_mid_stream"\ntext = "I beg"'])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'fault = "silence"',
+        pytest.param('fault = "silence_after_headers"', marks=pytest.mark.torture),
+        'fault = "silence_mid_stream"\ntext = "I beg"',
+    ],
+)
 def test_silence_is_ended_by_our_own_watchdog(tmp_path: Path, lines: str) -> None:
     with world(tmp_path, step(lines)) as it:
         ended = it.run(it.request(idle_timeout_s=3.0), **QUICK).wait()

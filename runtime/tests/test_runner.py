@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runtime.tests.runners import CODE, is_gone, request, started, until
+from runtime.rundir import RunDirectory
+from runtime.tests.runners import CODE, environment, is_gone, request, started, until
 
 
 def test_agent_that_finishes_ends_the_run_as_finished(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_setup_runs_before_the_agent_and_its_failure_ends_the_run(tmp_path: Path
 
 
 def test_a_setup_that_says_nothing_for_long_is_no_silence_of_the_agent(tmp_path: Path) -> None:
-    with started(tmp_path, request(tmp_path, setup_command="sleep 1", idle_timeout_s=0.4)) as runner:
+    with started(tmp_path, request(tmp_path, setup_command="sleep 3.5", idle_timeout_s=3)) as runner:
         assert runner.wait().outcome == "finished"
 
 
@@ -115,7 +116,7 @@ def test_question_nobody_answers_parks_the_run(tmp_path: Path) -> None:
 
 
 def test_time_spent_waiting_for_a_person_is_not_the_runs(tmp_path: Path) -> None:
-    wanted = request(tmp_path, prompt="noop: ask Which?", ask_wait_s=1.5, timeout_s=0.8, idle_timeout_s=0.5)
+    wanted = request(tmp_path, prompt="noop: ask Which?", ask_wait_s=3.5, timeout_s=3, idle_timeout_s=3)
     with started(tmp_path, wanted) as runner:
         assert runner.wait().outcome == "parked"
 
@@ -155,6 +156,27 @@ def test_sigterm_interrupts_at_once(tmp_path: Path) -> None:
         assert runner.wait().outcome == "interrupted"
 
 
+_TERMINATED_LATE = """
+import os, signal, sys
+from runtime.rundir import RunDirectory
+from runtime.runner.__main__ import main
+write = RunDirectory.write_exit
+def terminated(directory, record):
+    os.kill(os.getpid(), signal.SIGTERM)
+    write(directory, record)
+RunDirectory.write_exit = terminated
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_sigterm_that_comes_while_the_end_is_written_down_changes_nothing(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "runs" / "7.1", request(tmp_path))
+    command = [sys.executable, "-c", _TERMINATED_LATE, str(directory.path)]
+    assert subprocess.run(command, cwd=CODE, env=environment(tmp_path), check=False, timeout=60).returncode == 0
+    ended = directory.exit()
+    assert ended is not None and ended.outcome == "finished"
+
+
 def test_silence_ends_the_run_as_timeout(tmp_path: Path) -> None:
     with started(tmp_path, request(tmp_path, prompt="noop: hang", idle_timeout_s=0.5)) as runner:
         ended = runner.wait()
@@ -167,7 +189,7 @@ def test_silence_ends_the_run_as_timeout(tmp_path: Path) -> None:
     [
         ({"max_tokens": 110}, "max_tokens"),
         ({"max_cost_usd": 0.4}, "budget"),
-        ({"time_cap_s": 0.3}, "max_minutes"),
+        ({"time_cap_s": 3}, "max_minutes"),
     ],
 )
 def test_a_cap_that_is_reached_ends_the_run(tmp_path: Path, caps: dict[str, float], code: str) -> None:
@@ -179,11 +201,11 @@ def test_a_cap_that_is_reached_ends_the_run(tmp_path: Path, caps: dict[str, floa
 
 
 def test_waiting_for_a_person_is_no_work(tmp_path: Path) -> None:
-    wanted = request(tmp_path, prompt="noop: ask Which?", ask_wait_s=1.0, time_cap_s=0.9)
+    wanted = request(tmp_path, prompt="noop: ask Which?", ask_wait_s=3.5, time_cap_s=3)
     with started(tmp_path, wanted) as runner:
         ended = runner.wait()
     assert ended.outcome == "parked"
-    assert ended.usage.worked_s < 0.9
+    assert ended.usage.worked_s < 3
 
 
 def test_run_that_talks_for_ever_ends_as_timeout(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_end_of_a_long_output_is_kept(tmp_path: Path) -> None:
 
 
 def test_command_that_takes_too_long_is_stopped_with_its_children(tmp_path: Path) -> None:
-    result = run("setsid sleep 60 & echo $! > child; echo begun; sleep 60", tmp_path, timeout_s=0.5)
+    result = run("setsid sleep 60 & echo $! > child; echo begun; sleep 60", tmp_path, timeout_s=3)
     assert result.exit_code == 124
     assert result.text.startswith("begun") and "Stopped after" in result.text
     until(lambda: not is_alive(tmp_path / "child"), "the child to end")

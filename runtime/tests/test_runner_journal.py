@@ -120,3 +120,9 @@ def test_secret_at_the_cut_is_masked_all_the_same(tmp_path: Path) -> None:
 def test_text_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
     body = written(tmp_path, "text", {"text": "half a pair: \ud83d", "path": tmp_path})
     assert body["path"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN"])
+def test_a_number_that_json_does_not_know_is_text(tmp_path: Path, number: str) -> None:
+    given = written(tmp_path, "tool_call", {"input": {"limits": [json.loads(number), 1.5]}})["input"]
+    assert given == {"limits": [str(float(number)), 1.5]}

@@ -93,6 +93,22 @@ def test_branch_without_a_worktree_is_picked_up(repo: Path, root: Path) -> None:
     assert add(repo, root).base_commit == base
 
 
+def test_worktree_that_somebody_removes_while_others_are_looked_for_is_no_error(
+    repo: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_git(repo, "worktree", "add", "--quiet", "--detach", str(tmp_path / "a person's"))
+    read, gone = Path.read_bytes, "a person's"
+
+    def read_unless_gone(path: Path) -> bytes:
+        found = read(path)
+        if path.name == "gitdir" and gone in found.decode():
+            raise FileNotFoundError(path)
+        return found
+
+    monkeypatch.setattr(Path, "read_bytes", read_unless_gone)
+    assert add(repo, root).path.is_dir()
+
+
 def test_missing_worktree_of_a_person_stays_registered(repo: Path, root: Path, tmp_path: Path) -> None:
     run_git(repo, "worktree", "add", "-q", str(tmp_path / "usb"), "-b", "person")
     (tmp_path / "usb").rename(tmp_path / "unplugged")
