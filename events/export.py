@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 from django.db.models import Q
 
+from events.frames import text_of
 from events.models import Event
 
 BATCH = 1000
@@ -38,4 +38,4 @@ def _line(event: Event) -> bytes:
     shown: dict[str, Any] = event.frame()
     if event.chain_seq is not None:
         shown |= {"chain_seq": event.chain_seq, "chain_hash": event.chain_hash}
-    return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
+    return f"{text_of(shown)}\n".encode()

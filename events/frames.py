@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -59,7 +60,7 @@ def label_of(sub: str) -> str:
 
 
 def hello(cursor: int, heartbeat_s: float) -> Notice:
-    """Return the first frame of a stream: how far the log reaches, and how long nothing may be heard."""
+    """Return the first frame of a stream: behind which cursor it begins, and how long nothing may be heard."""
     return _notice("hello", cursor=cursor, heartbeat_s=heartbeat_s)
 
 
@@ -91,7 +92,11 @@ def error(code: str, detail: str, sub: str = "") -> Notice:
 
 def text_of(frame: dict[str, Any]) -> str:
     """Return a frame as it is sent."""
-    return orjson.dumps(frame).decode()
+    try:
+        return orjson.dumps(frame).decode()
+    except orjson.JSONEncodeError:
+        # A whole number beyond 64 bits, or what nests deep: legal JSON, and one such event must not end the stream of all.
+        return json.dumps(frame, separators=(",", ":"))
 
 
 def _notice(type_: str, **fields: Any) -> Notice:

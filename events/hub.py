@@ -87,6 +87,8 @@ class Hub:
         self._listeners: set[asyncio.Event] = set()
         self._watches: dict[str, Watch] = {}
         self._rights_cursor = 0
+        self.is_ending = False
+        """Whether the server stops: who is told something is told no more."""
 
     @contextlib.contextmanager
     def listening(self, grown: asyncio.Event) -> Iterator[None]:
@@ -114,6 +116,11 @@ class Hub:
             if not watch.listeners:
                 del self._watches[identity]
                 watch.end()
+
+    def end(self) -> None:
+        """Have all streams end."""
+        self.is_ending = True
+        self._wake_here()
 
     def _wake(self) -> None:
         """Wake all. Called by the tail's thread."""

@@ -64,23 +64,30 @@ class Heart:
     def __init__(self, woken: asyncio.Event) -> None:
         self._woken = woken
         self._loop = asyncio.get_running_loop()
+        self._is_due = False
         self._begin()
 
     def is_due(self) -> bool:
         """Tell whether the time has come; if so, the next one is awaited."""
-        if self._loop.time() < self._timer.when():
-            return False
-        self._begin()
-        return True
+        is_due = self._is_due
+        if is_due:
+            self._begin()
+        return is_due
 
     def stop(self) -> None:
         """Wake nobody any more."""
         self._timer.cancel()
 
     def _begin(self) -> None:
+        self._is_due = False
         # A little early, together with others: a thousand sockets are then a few wake-ups a minute.
         step = hub.HEARTBEAT_S / 15
-        self._timer = self._loop.call_at((self._loop.time() + hub.HEARTBEAT_S) // step * step, self._woken.set)
+        self._timer = self._loop.call_at((self._loop.time() + hub.HEARTBEAT_S) // step * step, self._beat)
+
+    def _beat(self) -> None:
+        # Told, not looked up: an event loop may call a little before the time that it tells.
+        self._is_due = True
+        self._woken.set()
 
 
 class Messages:
@@ -109,6 +116,7 @@ class Relay:
     """The subscriptions of one connection."""
 
     def __init__(self, at: Hub, watch: Watch, find_start: FindStart, messages: Messages) -> None:
+        self._hub = at
         self._tail = at.tail
         self._watch = watch
         self._find_start = find_start
@@ -123,19 +131,20 @@ class Relay:
         return min((each.cursor for each in self._subscriptions.values()), default=self._end())
 
     async def output(self, first: Wanted | None) -> AsyncGenerator[Notice | Batch, None]:
-        """Give what is to be sent, one after the other and without an end. Raises Refused.
+        """Give what is to be sent, one after the other, until the server stops. Raises Refused.
 
         Nothing is read ahead: the next frames are looked for when those before have been sent.
         """
         start = await self._find_start(first or Wanted(), sight_of(self._watch))
         self._begin = start.end
-        yield frames.hello(start.end, hub.HEARTBEAT_S)
+        # Not how far the log reaches: who loses the connection now goes on from here.
+        yield frames.hello(start.after, hub.HEARTBEAT_S)
         if first is not None:
             for notice in self._subscribe("", first, start):
                 yield notice
         heart = Heart(self._woken)
         try:
-            while True:
+            while not self._hub.is_ending:
                 # Before the reading: what comes during it wakes us again.
                 self._woken.clear()
                 is_idle = True

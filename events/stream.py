@@ -81,6 +81,7 @@ _PARAMETERS = [
 
 
 _EXAMPLE = """retry: 2000
+id: 41
 
 data: {"type":"hello","cursor":41,"heartbeat_s":15.0}
 
@@ -107,7 +108,10 @@ class StreamView(APIView):
         examples=[OpenApiExample("Answer", value=_EXAMPLE, media_type=MEDIA_TYPE, response_only=True)],
     )
     def get(self, request: Request) -> StreamingHttpResponse:
-        """Server-Sent Events, without an end. Each message is a frame of `/ws/events/`; only events have an id."""
+        """Server-Sent Events, without an end. Each message is a frame of `/ws/events/`; only events have an id.
+
+        An `id` without a message comes first: from there a browser goes on whose connection is lost before an event has come.
+        """
         wanted = _wanted(request)
         start = start_of(wanted, Sight.of(rights_of(request.user, token_of(request))))
         chunks = Chunks(_chunks(_scope(request), wanted, start))
@@ -167,7 +171,7 @@ def _scope(request: Request) -> Scope:
 async def _chunks(scope: Scope, wanted: Wanted, start: Start) -> AsyncGenerator[bytes, None]:
     # A stream may last for days: what the request asked in its thread is asked, and the connection not needed any more.
     await sync_to_async(connections.close_all)()
-    yield f"retry: {RETRY_MS}\n\n".encode()
+    yield _opening(start)
 
     async def known(_wanted: Wanted, _sight: Sight) -> Start:
         return start
@@ -187,6 +191,15 @@ async def _chunks(scope: Scope, wanted: Wanted, start: Start) -> AsyncGenerator[
                     log.info("event_stream_closed", cursor=relay.cursor)
     except Refused as refused:
         yield _chunk(refused.notice)
+
+
+def _opening(start: Start) -> bytes:
+    """Return what is no message yet: when a browser comes again, and from where if nothing has come until then.
+
+    A cursor that the log does not reach back to is left to the browser: it shall hear of that again.
+    """
+    place = "" if start.is_resync else f"id: {start.after}\n"
+    return f"retry: {RETRY_MS}\n{place}\n".encode()
 
 
 def _chunk(told: Notice | Batch) -> bytes:

@@ -52,7 +52,9 @@ def _known(value: str) -> str:
     return value
 
 
-def _storable(value: str) -> str:
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("Give a text.")  # pydantic makes an answer of ValueErrors only
     if "\0" in value:
         raise ValueError("The text holds the character NUL.")
     return value
@@ -101,7 +103,7 @@ class Wanted(Query):
     task: _Ids = []
     run: _Ids = []
     type: _Types = []
-    trace_id: Annotated[str, BeforeValidator(lambda value: _storable(str(value))), Field(max_length=64)] = ""
+    trace_id: Annotated[str, Field(max_length=64), BeforeValidator(_text)] = ""
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Self:

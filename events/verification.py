@@ -39,7 +39,16 @@ def verify(*, expected: Link | None = None, accept_outside: bool = False, batch:
     `expected` is an end of the chain that was noted earlier. Control events outside the chain are a break unless accepted:
     a process of a version without the chain writes such, and so does who inserts events by hand.
     """
-    first = last = _start()
+    while True:
+        start = _start()
+        found = _verify_from(start, expected, batch, accept_outside=accept_outside)
+        # What was pruned while we looked is missing from where we began.
+        if found.broken is None or _start() == start:
+            return found
+
+
+def _verify_from(first: Link, expected: Link | None, batch: int, *, accept_outside: bool) -> Verdict:
+    last = first
     last_id = checked = 0
     for event in _in_order(batch):
         if what := _wrong(event, last, last_id, expected):

@@ -1,4 +1,4 @@
-"""How the API's description speaks of our logins. Imported when the apps are ready."""
+"""How the API's description speaks of our logins. Imported by what describes the API."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def is_origin_allowed(scope: Scope) -> bool:
     """
     origin = header(scope, b"origin")
     if not origin:
-        return bool(header(scope, b"authorization"))
+        return bool(_bearer(scope))
     if origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
     page = _split(origin)
@@ -83,7 +83,7 @@ def is_origin_allowed(scope: Scope) -> bool:
 
 def identity_in(scope: Scope) -> str:
     """Return a name for who opens the connection, the same for each of their connections; empty for a stranger."""
-    credential = header(scope, b"authorization")
+    credential = _bearer(scope)
     kind = "token" if credential else "session"
     credential = credential or scope["session"].session_key or ""
     return counting.key(kind, credential) if credential else ""
@@ -91,9 +91,8 @@ def identity_in(scope: Scope) -> str:
 
 async def rights_in(scope: Scope) -> Rights | None:
     """Return what the other side may do at this moment: asked anew, it notices a logout, a revoked token, another role."""
-    authorization = header(scope, b"authorization")
-    if authorization:
-        return await _rights_of_token(authorization.encode("latin-1"), address_in(scope))
+    if bearer := _bearer(scope):
+        return await _rights_of_token(bearer.encode("latin-1"), address_in(scope))
     session = scope["session"]
     if not session.session_key:
         return None
@@ -104,6 +103,12 @@ async def rights_in(scope: Scope) -> Rights | None:
 def header(scope: Scope, name: bytes) -> str:
     """Return a header of the handshake; empty where it is missing."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def _bearer(scope: Scope) -> str:
+    """Return the header Authorization if it holds a token. A proxy may ask for a password of its own (Basic), which is not ours."""
+    authorization = header(scope, b"authorization")
+    return authorization if authorization.partition(" ")[0].lower() == "bearer" else ""
 
 
 def _split(origin: str) -> SplitResult | None:

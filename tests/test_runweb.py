@@ -18,6 +18,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from beebeebrain.backpressure import MOST_RECEIVED
 from beebeebrain.web import SERVERS
 from security.roles import Role
 from security.tests.factories import make_token, make_user
@@ -90,6 +91,15 @@ def read_on(stream: ClientConnection) -> None:
         stream.recv(LIMIT_S)
 
 
+def answer_to(message: str | Iterator[str], stream: ClientConnection) -> dict[str, Any]:
+    """Send a message that means nothing, and return the answer. Raises ConnectionClosed."""
+    stream.send(message)
+    while (frame := json.loads(stream.recv(LIMIT_S)))["type"] != "error":
+        pass
+    answer: dict[str, Any] = frame
+    return answer
+
+
 def test_it_serves_pages_files_answers_and_streams(web: Web) -> None:
     assert web.get("/healthz").status_code == 200
     assert web.get("/admin/login/").status_code == 200
@@ -109,12 +119,28 @@ def test_what_a_client_says_of_its_address_is_not_believed(web: Web) -> None:
     assert [line["ip"] for line in web.lines("token_refused")] == ["127.0.0.1"]
 
 
-def test_open_streams_do_not_keep_it_from_stopping(web: Web) -> None:
+def test_a_message_that_is_too_long_is_not_taken_in(web: Web) -> None:
+    with web.stream() as stream:
+        assert answer_to("x" * MOST_RECEIVED, stream)["code"] == "bad_message"
+        # In parts, so that no server knows beforehand how long it becomes.
+        parts = ("x" * 1024 for _ in range(MOST_RECEIVED // 1024 + 1))
+        with pytest.raises(ConnectionClosed):
+            answer_to(parts, stream)
+
+
+def test_nothing_that_is_open_keeps_it_from_stopping(web: Web) -> None:
     headers = {"Authorization": f"Bearer {web.token}"}
     url = f"http://127.0.0.1:{web.port}/api/v1/events/stream"
-    with web.stream() as stream, httpx.stream("GET", url, headers=headers, trust_env=False, timeout=LIMIT_S) as answer:
+    with (
+        socket.create_connection(("127.0.0.1", web.port)) as unfinished,
+        web.stream() as stream,
+        httpx.stream("GET", url, headers=headers, trust_env=False, timeout=LIMIT_S) as answer,
+    ):
+        unfinished.sendall(b"POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
         assert json.loads(stream.recv(LIMIT_S))["type"] == "hello"
-        assert next(answer.iter_raw())
+        # Held on to: an iterator that is let go closes the connection.
+        pieces = answer.iter_raw()
+        assert next(pieces)
         web.process.send_signal(signal.SIGTERM)
         assert web.process.wait(LIMIT_S) in (0, -signal.SIGTERM)
         with pytest.raises(ConnectionClosed) as closed:
@@ -123,4 +149,6 @@ def test_open_streams_do_not_keep_it_from_stopping(web: Web) -> None:
             # A client knows that it is a restart, and comes back.
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1012
+            # Over HTTP the answer has its end: it was not cut off.
+            list(pieces)
     assert "Traceback" not in web.log.read_text()

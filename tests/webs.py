@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from tests.schedulers import Site
 PATIENCE_S = 60.0
 SSE = "/api/v1/events/stream"
 _COMMANDS = {
-    "daphne": ["daphne", "-u"],
+    "daphne": ["daphne", f"--websocket_connect_timeout={PATIENCE_S:.0f}", "-u"],
     "uvicorn": ["uvicorn", "--no-access-log", "--ws=websockets-sansio", "--uds"],
 }
 
@@ -63,9 +64,11 @@ class Web:
         """Open a WebSocket and read its greeting."""
         headers = {"Authorization": f"Bearer {self.token}"}
         url = f"ws://localhost{path}?{query}"
-        async with unix_connect(
-            self.address, url, additional_headers=headers, proxy=None, open_timeout=PATIENCE_S, ping_interval=None
-        ) as stream:
+        # Blocking: while the server's queue is full, asyncio takes a UNIX socket for connected that is not.
+        connection = socket.socket(socket.AF_UNIX)
+        await asyncio.to_thread(connection.connect, self.address)
+        options: dict[str, Any] = {"proxy": None, "open_timeout": PATIENCE_S, "ping_interval": None}
+        async with unix_connect(uri=url, sock=connection, additional_headers=headers, **options) as stream:
             assert (await frame(stream))["type"] == "hello"
             yield stream
 
@@ -143,6 +146,6 @@ async def sse_ids(reader: asyncio.StreamReader, count: int) -> list[int]:
         while len(found) < count:
             line = await reader.readline()
             assert line, "the stream has ended"
-            if line.startswith(b"id: "):
-                found.append(int(line[4:]))
+            if line.startswith(b'data: {"type":"event"'):
+                found.append(json.loads(line[6:])["id"])
     return found

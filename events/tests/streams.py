@@ -52,6 +52,7 @@ class Stream:
         self.response = response
         self._chunks = aiter(response.streaming_content)
         self._text = ""
+        self.opening: dict[str, str] = {}
 
     async def message(self) -> dict[str, str]:
         """Return the fields of the next message; a comment is a field without a name."""
@@ -97,7 +98,8 @@ async def streaming(token: str, query: str = "", **headers: str) -> AsyncIterato
     response: Any = await AsyncClient().get(f"{SSE}?{query}", headers={"Authorization": f"Bearer {token}", **headers})
     assert response.status_code == 200, response.content
     stream = Stream(response)
-    assert await stream.message() == {"retry": str(RETRY_MS)}
+    stream.opening = await stream.message()
+    assert stream.opening["retry"] == str(RETRY_MS)
     assert (await stream.frame())["type"] == "hello"
     try:
         yield stream

@@ -239,6 +239,10 @@ class TestExport:
         assert [line["id"] for line in self.exported("--type=alert.")] == [alert.pk]
         assert [line["id"] for line in self.exported("--type=alert.raised")] == [alert.pk]
 
+    def test_every_number_is_written(self) -> None:
+        record(EventType.ALERT_RAISED, kind="x", message="", details={"number": 2**70})
+        assert self.exported()[0]["payload"]["details"] == {"number": 2**70}
+
     def test_a_type_that_is_not_there_is_refused(self) -> None:
         with pytest.raises(CommandError, match=r"no type task\.nonsense"):
             self.exported("--type=task.nonsense")

@@ -142,6 +142,10 @@ def token(transactional_db: None) -> str:
 async def drive(writers: list[Writer], readers: list[Reader], *, is_steady: bool = False) -> list[int]:
     """Let all work until everything has been written and read; return the ids that were committed."""
     reading = [asyncio.create_task(reader.read(is_steady=is_steady)) for reader in readers]
+    # Who came only when all was written would find it in order, whatever the tail does.
+    async with asyncio.timeout(PATIENCE_S):
+        while tail.TAIL.ring is None:  # noqa: ASYNC110 # nothing here is told of that
+            await asyncio.sleep(0.01)
     for writer in writers:
         writer.start()
     for writer in writers:

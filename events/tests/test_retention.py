@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from events import chain, retention
+from events import chain, retention, verification
 from events.models import Event, Floor
 from events.states import EventType
 from events.tests.factories import ACTOR, record
@@ -122,6 +122,18 @@ class TestControlEvents:
             {"count": 2, "cursor": recorded[1], "chain_seq": 2, "chain_hash": links[2]},
             {"count": 2, "cursor": recorded[3], "chain_seq": 4, "chain_hash": links[4]},
         ]
+
+    def test_the_chain_holds_also_for_who_looks_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        old(7, EventType.TASK_CREATED)
+        start = verification._start
+
+        def prune_behind_it() -> Any:
+            found = start()
+            prune(batch=2)
+            return found
+
+        monkeypatch.setattr(verification, "_start", prune_behind_it)
+        assert verify().broken is None
 
     def test_who_removes_more_than_was_pruned_is_caught(self) -> None:
         old(7, EventType.TASK_CREATED)

@@ -135,6 +135,8 @@ async def test_a_heartbeat_tells_how_far_each_subscription_is(viewer: Headers, m
         '{"subscribe": {"id": "a", "task": {}}}',
         '{"subscribe": {"id": "a", "task": [0]}}',
         '{"subscribe": {"id": "a", "type": ["nonsense"]}}',
+        '{"subscribe": {"id": "a", "trace_id": null}}',
+        '{"subscribe": {"id": "a", "trace_id": 7}}',
         '{"subscribe": {"id": "a", "nonsense": 1}}',
         '{"subscribe": {"id": "a", "task": [' + "1," * 100 + "1]}}",
         '{"subscribe": {"id": "' + "x" * 65 + '"}}',
@@ -305,6 +307,11 @@ async def test_the_floor_counts_for_the_last_events_too() -> None:
 async def test_only_whole_numbers_are_numbers(query: str) -> None:
     with pytest.raises(NotUnderstood):
         Wanted.of_query(QueryDict(query))
+
+
+async def test_a_text_that_is_too_long_is_told_so() -> None:
+    with pytest.raises(NotUnderstood, match="trace_id: String should have at most 64 characters"):
+        Wanted.of_query(QueryDict("trace_id=" + "x" * 65))
 
 
 async def test_a_listener_holds_on_to_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,9 @@ from runtime.models import TaskRun
 
 # As long as what the log of a run shows of a line, and as the event's own schema allows.
 LONGEST_LINE, LONGEST_TEXT, LONGEST_MESSAGE = 4000, 500, 2000
-MOST_DETAILS = 16_384
+MOST_DETAILS, DEEPEST_DETAILS = 16_384, 32
 LEVELS = ("debug", "info", "warning", "error")
+_DETAILS_HELP = f"At most {MOST_DETAILS} bytes of JSON, nested at most {DEEPEST_DETAILS} deep."
 _EPOCH_HELP = "The `epoch` of the run's start that is meant. One that was superseded is refused with 409 `stale_run`."
 
 
@@ -84,11 +85,12 @@ class AlertEntrySerializer(_EntrySerializer):
         r"^[a-z][a-z0-9_]{0,49}$", max_length=50, help_text="What it is, for programs: `ci_failed`."
     )
     message = serializers.CharField(max_length=LONGEST_MESSAGE)
-    details = serializers.DictField(required=False, default=dict, help_text=f"At most {MOST_DETAILS} bytes of JSON.")
+    details = serializers.DictField(required=False, default=dict, help_text=_DETAILS_HELP)
 
     def validate_details(self, details: dict[str, Any]) -> dict[str, Any]:
         if len(json.dumps(details)) > MOST_DETAILS:
             raise ValidationError(f"At most {MOST_DETAILS} bytes of JSON are accepted.", code="max_length")
+        _require_storable(details, DEEPEST_DETAILS)
         return details
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +110,17 @@ class LoadProbeEntrySerializer(_EntrySerializer):
     project = FoundRowField(queryset=Project.objects.all())
     test = serializers.RegexField(r"^[a-z0-9]{1,40}$", max_length=40, help_text="Which test it belongs to.")
     number = serializers.IntegerField(min_value=0, max_value=MAX_WHOLE, help_text="Which one it is.")
+
+
+def _require_storable(value: Any, deeper: int) -> None:
+    """Refuse what not every database stores, and what nests deeper than readers can be expected to follow. Raises ValidationError."""
+    if isinstance(value, str) and "\0" in value:
+        raise ValidationError("Null characters are not allowed.", code="null_characters_not_allowed")
+    if isinstance(value, dict | list):
+        if not deeper:
+            raise ValidationError(f"At most {DEEPEST_DETAILS} levels of nesting are accepted.", code="max_length")
+        for each in (*value, *value.values()) if isinstance(value, dict) else value:
+            _require_storable(each, deeper - 1)
 
 
 def _elsewhere(row: Any) -> ErrorDetail:

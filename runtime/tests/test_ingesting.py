@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from pathlib import Path
@@ -16,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
+from events.frames import text_of
 from events.ingest import MOST, TYPES, Entry, record_entries
 from events.models import Event
 from events.services import unit_of_work
@@ -177,8 +179,30 @@ def test_so_many_are_accepted_at_once(run: TaskRun, user: User) -> None:
     assert post(tool(user), *[line(run)] * MOST).status_code == 201
 
 
-def test_details_are_bounded(run: TaskRun, user: User) -> None:
-    assert errors(post(tool(user), alert(run, details={"a": "x" * 20_000}))) == [("max_length", "/events/0/details")]
+def nested(levels: int) -> Any:
+    return [nested(levels - 1)] if levels else "deep"
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("x" * 20_000, "max_length"),
+        (nested(32), "max_length"),
+        (nested(300), "max_length"),
+        ("NUL: \0", "null_characters_not_allowed"),
+        ([{"NUL: \0": 1}], "null_characters_not_allowed"),
+    ],
+    ids=["long", "deep", "deeper", "nul", "nul in a name"],
+)
+def test_details_are_bounded(run: TaskRun, user: User, value: Any, code: str) -> None:
+    assert errors(post(tool(user), alert(run, details={"a": value}))) == [(code, "/events/0/details")]
+
+
+def test_details_may_hold_what_few_do(run: TaskRun, user: User) -> None:
+    details = {"number": 2**70, "nested": nested(31), "text": "no NUL: \\u0000, \U0001f41d"}
+    assert post(tool(user), alert(run, details=details)).status_code == 201
+    [event] = written()
+    assert json.loads(text_of(event.frame()))["payload"]["details"] == details
 
 
 def test_a_secret_is_masked(run: TaskRun, user: User) -> None:
