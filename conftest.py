@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import django
+from django.contrib import admin
 
 from tests.environment import isolate
 
@@ -18,5 +19,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     isolate(folder, BBB_PROFILE="test")
 django.setup()
+# As the web does it, before a test asks which pages there are.
+admin.autodiscover()
 
-pytest_plugins = ["tests.selection", "tests.audit", "tests.counts", "tests.sharing", "tests.statics"]
+pytest_plugins = ["tests.selection", "tests.audit", "tests.cleaning", "tests.counts", "tests.sharing", "tests.statics"]

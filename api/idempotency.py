@@ -14,7 +14,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +23,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.answers import KEPT_FOR, forget_expired
 from api.renderers import JSONRenderer
 from security import audit
 from security.access import projects_of
@@ -31,12 +31,9 @@ from security.models import IdempotentCommand
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-KEPT_FOR = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 # Answers that say nothing about the command: another try with the same key may end otherwise.
 _PASSING = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
-# Expired answers are forgotten a few at a time, by those who store new ones.
-_FORGOTTEN_AT_ONCE = 50
 
 
 class InvalidKey(APIException):
@@ -146,12 +143,3 @@ def _store(command: IdempotentCommand, response: Response, kept: Callable[[Any],
         # Text, since PostgreSQL's JSON does not keep the order of names.
         command.body = JSONRenderer().render(kept(response.data)).decode()
     command.save(force_insert=True)
-
-
-def forget_expired(limit: int = _FORGOTTEN_AT_ONCE) -> None:
-    """Forget stored answers whose time is over, the oldest first. Runs in a transaction."""
-    expired = IdempotentCommand.objects.filter(expires_at__lte=timezone.now()).order_by("expires_at")
-    if connection.vendor == "postgresql":
-        expired = expired.select_for_update(skip_locked=True)
-    doomed = list(expired.values_list("pk", flat=True)[:limit])
-    IdempotentCommand.objects.filter(pk__in=doomed).delete()

@@ -18,6 +18,7 @@ from api import parameters, problems, queries
 from api.parameters import several
 from api.responses import ETAG, HEADERS, REFUSALS, REPLAYED, TRACE, header
 from api.views import Body, RowViewSet
+from security import schema as _logins  # noqa: F401  (drf-spectacular finds its extensions by their being there)
 
 _VERBS = {"retrieve": "get", "partial_update": "update", "destroy": "delete"}
 # How many of the first characters of a docstring say what an operation does, in a list of all operations.

@@ -14,6 +14,7 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
+from beebeebrain import urls as _pages  # noqa: E402, F401  (now, so that the first request does not wait for it)
 from beebeebrain.backpressure import Backpressure  # noqa: E402
 from beebeebrain.threads import KeptThreads  # noqa: E402
 from events import routing as events  # noqa: E402

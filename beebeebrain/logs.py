@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import structlog
+from security.plainlog import structlog  # isort: skip  (before anybody else imports it)
 from structlog.typing import EventDict, WrappedLogger
 
 from security.redaction import redact_data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -56,8 +57,11 @@ ALLOWED_HOSTS = ENV.bbb_allowed_hosts
 CSRF_TRUSTED_ORIGINS = ENV.bbb_trusted_origins
 
 OUR_APPS = ["security", "events", "llm", "orchestration", "inbox", "runtime", "beebeebrain"]
+# Daphne as an app gives its own `runserver`, which knows WebSockets. No other process needs it, and it would cost each the
+# import of Twisted, a fifth of its start.
+_RUNSERVER = ["daphne"] if "runserver" in sys.argv[1:] else []
 INSTALLED_APPS = [
-    "daphne",
+    *_RUNSERVER,
     # Without unfold's own site: ours is one of its kind.
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
@@ -112,6 +116,11 @@ TEMPLATES = [
 ]
 
 
+# What is committed survives a power failure. The data of tests need not, as on PostgreSQL (tests/postgres.py); it does
+# survive a killed process.
+_SYNCHRONOUS = "OFF" if IS_TEST else "FULL"
+
+
 def _database() -> dict[str, Any]:
     if url := ENV.database_url.get_secret_value():
         parsed: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
@@ -128,7 +137,7 @@ def _database() -> dict[str, Any]:
             # instead of waiting.
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA journal_size_limit=67108864;",
+            "init_command": f"PRAGMA journal_mode=WAL;PRAGMA synchronous={_SYNCHRONOUS};PRAGMA journal_size_limit=67108864;",
         },
         # A file, so that other processes of a test can open it; pytest-xdist adds its worker to the name.
         "TEST": {"NAME": str(BBB_HOME / f"test_{os.getpid()}.db")},

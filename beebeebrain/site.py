@@ -5,16 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib.admin.apps import AdminConfig
+from django.contrib import admin
+from django.contrib.admin.apps import SimpleAdminConfig
+from django.contrib.admin.checks import check_admin_app, check_dependencies
+from django.core import checks
 from django.http import HttpRequest, HttpResponse
 from unfold.sites import UnfoldAdminSite
 
 
-class Admin(AdminConfig):
-    """The admin, with our site. Not the configuration of this package."""
+class Admin(SimpleAdminConfig):
+    """The admin, with our site. Not the configuration of this package.
+
+    The pages are loaded by `beebeebrain/urls.py`, or to be checked: to load them is a good part of a start, and a
+    scheduler shows none.
+    """
 
     default = False
     default_site = "beebeebrain.site.Site"
+
+    def ready(self) -> None:
+        checks.register(check_dependencies, checks.Tags.admin)
+        checks.register(_check_pages, checks.Tags.admin)
+
+
+def _check_pages(app_configs: Any, **more: Any) -> list[checks.CheckMessage]:
+    admin.autodiscover()
+    return check_admin_app(app_configs, **more)
 
 
 class Site(UnfoldAdminSite):  # type: ignore[misc]

@@ -11,6 +11,8 @@ from api import accounts
 from api.docs import DocsView
 from beebeebrain import health
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", health.healthz),

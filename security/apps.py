@@ -12,8 +12,6 @@ class SecurityConfig(AppConfig):
     verbose_name = "Security"
 
     def ready(self) -> None:
-        from security import schema  # noqa: F401  (drf-spectacular finds its extensions by their being there)
-
         post_migrate.connect(_grant_roles, dispatch_uid="security.grants")
 
 

@@ -25,6 +25,8 @@ _LONG = {
     "tests/test_main_job.py",
     "tests/test_scheduler_lapse.py",
     "tests/test_scheduler_process.py",
+    "tests/test_streams.py",
+    "tests/test_up.py",
 }
 
 

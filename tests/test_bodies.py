@@ -18,7 +18,8 @@ from security.tests.factories import make_token, make_user
 from tests.endpoints import API, Endpoint, endpoints
 from tests.worlds import World, make_world
 
-pytestmark = pytest.mark.django_db
+# A body is looked at before the database is.
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 PATHS = sorted(path for path in endpoints() if path.startswith(API))
 # Rows that can be created and changed.

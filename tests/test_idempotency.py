@@ -16,7 +16,7 @@ from django.utils import timezone
 from rest_framework.exceptions import Throttled
 from rest_framework.test import APIClient
 
-from api import idempotency
+from api.answers import KEPT_FOR
 from events.models import Event
 from events.states import EventType
 from orchestration.models import Project, Task
@@ -268,9 +268,9 @@ def test_after_a_day_a_key_is_forgotten(person: Person, project: Project) -> Non
     began = timezone.now()
     with time_machine.travel(began):
         person.post("/tasks", body)
-    with time_machine.travel(began + idempotency.KEPT_FOR - timedelta(seconds=30)):
+    with time_machine.travel(began + KEPT_FOR - timedelta(seconds=30)):
         assert is_replay(person.post("/tasks", body))
-    with time_machine.travel(began + idempotency.KEPT_FOR + timedelta(seconds=30)):
+    with time_machine.travel(began + KEPT_FOR + timedelta(seconds=30)):
         again = person.post("/tasks", body | {"title": "Another"})
     assert (again.status_code, Task.objects.count(), IdempotentCommand.objects.count()) == (201, 2, 1)
 

@@ -23,7 +23,8 @@ from security.tests.factories import ACTOR, make_user
 from tests.commands import ROOT
 from tests.schedulers import Site
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# The program knows nothing but the API.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_database]
 
 LIMIT_S = 90.0
 RATE, CLIENTS, SECONDS = 200, 5, 0.5

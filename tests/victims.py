@@ -85,7 +85,9 @@ def serve() -> None:
     from rest_framework.test import APIClient
 
     import tests.deeds  # noqa: F401  (once for all children)
+    from tests import statics
 
+    statics.pytest_configure()
     setup_test_environment()
     # Imports everything that answers, once for all children, and asks no database.
     assert APIClient().get("/healthz").status_code == 200

@@ -59,6 +59,7 @@ def test_search_is_answered(model: type[Model], rows: None, admin_client: Client
     assert found.context["cl"].search_fields
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("model", [*WRITABLE, ApiToken])
 def test_a_new_row_may_be_added(model: type[Model], rows: None, admin_client: Client) -> None:
     assert admin_client.get(page(model, "add")).status_code == 200
@@ -137,11 +138,13 @@ def test_what_is_archived_is_left_out_unless_it_is_asked_for(tmp_path: Path, adm
     assert shown(archived="too") == {kept.pk, archived.pk}
 
 
+@pytest.mark.one_database
 def test_index_names_every_page(rows: None, admin_client: Client) -> None:
     content = admin_client.get(reverse("admin:index")).content.decode()
     assert all(page(model, "changelist") in content for model in PAGES)
 
 
+@pytest.mark.one_database
 def test_a_page_that_nobody_has_placed_stands_in_the_sidebar_all_the_same(
     rows: None, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +160,7 @@ def test_sidebar_counts_what_is_open(rows: None, admin_client: Client) -> None:
     assert badges == [1]
 
 
+@pytest.mark.one_database
 def test_a_viewer_reads_and_writes_nothing(rows: None) -> None:
     viewer = staff("viewer")
     assert viewer.get(page(Task, "changelist")).status_code == 200
@@ -164,6 +168,7 @@ def test_a_viewer_reads_and_writes_nothing(rows: None) -> None:
     assert viewer.get(page(User, "changelist")).status_code == 403
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("model", [Project, Agent, Task, Document])
 def test_a_viewer_sees_a_row_without_what_only_editing_needs(model: type[Model], rows: None) -> None:
     row = model._default_manager.first()
@@ -174,17 +179,20 @@ def test_a_viewer_sees_a_row_without_what_only_editing_needs(model: type[Model],
     assert page(model, "delete", row.pk) not in content
 
 
+@pytest.mark.one_database
 def test_an_operator_writes_tasks_but_no_projects(rows: None) -> None:
     operator = staff("operator")
     assert operator.get(page(Task, "add")).status_code == 200
     assert operator.get(page(Project, "add")).status_code == 403
 
 
+@pytest.mark.one_database
 def test_sidebar_shows_only_what_one_may_see(rows: None) -> None:
     groups = staff("viewer").get(reverse("admin:index")).context["sidebar_navigation"]
     assert [group.get("title") for group in groups] == [None, "Work", "Attention", "Runs", "Record"]
 
 
+@pytest.mark.one_database
 def test_staff_without_a_role_see_nothing(rows: None) -> None:
     assert staff("nobody").get(page(Task, "changelist")).status_code == 403
 
@@ -234,6 +242,7 @@ def test_a_filter_does_not_name_a_project_one_may_not_see(limited: Client) -> No
     assert last.name not in content
 
 
+@pytest.mark.one_database
 def test_a_group_page_is_read_only(admin_client: Client) -> None:
     group = Group.objects.get_or_create(name="viewer")[0]
     assert admin_client.post(page(Group, "change", group.pk), {"name": "owner"}).status_code == 403

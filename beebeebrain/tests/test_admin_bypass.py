@@ -23,7 +23,8 @@ from runtime.models import Slot
 from security.admin.base import NotThroughServices, PageAdmin
 from security.models import AccessLimit
 
-pytestmark = pytest.mark.django_db
+# Which code writes is the same whatever it is written to.
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 OURS = {"auth", "events", "inbox", "llm", "orchestration", "runtime", "security"}
 PAGES = sorted(admin.site._registry, key=lambda model: model._meta.label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import hypothesis
@@ -23,7 +24,7 @@ from schemathesis.pytest.lazy import get_all_tests
 from schemathesis.specs.openapi.checks import ignored_auth, response_schema_conformance
 
 from beebeebrain import codes
-from beebeebrain.tests.description import PAGE
+from beebeebrain.tests.description import described
 from orchestration.exceptions import InvalidRepository
 from orchestration.models import Project
 from runtime.exceptions import ClientUnavailable
@@ -101,9 +102,9 @@ pytestmark = pytest.mark.django_db
 def describe(changes: dict[str, Any]) -> Any:
     """Return the description, which the application itself answers for."""
     # The stream has no end, and this server no event loop: events/tests/test_stream.py asks it.
-    api = schemathesis.openapi.from_path(PAGE, config=SchemathesisConfig.from_dict(CONFIG | changes)).exclude(
-        operation_id="events_stream"
-    )
+    # Read once, and in C: schemathesis would take seconds to read the file, each time in each test process.
+    config = SchemathesisConfig.from_dict(CONFIG | changes)
+    api = schemathesis.openapi.from_dict(deepcopy(described()), config=config).exclude(operation_id="events_stream")
     api.app = get_wsgi_application()
     return api
 

@@ -4,3 +4,7 @@ It starts the agent's client, applies the permission policy, answers the agent's
 all that happens into its run directory. It never needs the scheduler that started it; what it hears from there are
 files in `control/`.
 """
+
+from __future__ import annotations
+
+from security import plainlog  # noqa: F401  (before anything here imports structlog)

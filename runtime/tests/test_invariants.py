@@ -239,7 +239,7 @@ def test_the_auditor_sees_one_moment_while_others_commit(
         held = counted()
         worker = threading.Thread(target=_claim)  # another connection commits between two reads
         worker.start()
-        worker.join(timeout=30)
+        worker.join(timeout=60)
         return held
 
     monkeypatch.setattr(invariants, "held_slots", and_then_one_more)

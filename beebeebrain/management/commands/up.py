@@ -24,6 +24,7 @@ from runtime import clients, schedulers
 
 class Command(BaseCommand):
     help = "Run web and scheduler together until Ctrl-C. Agents at work go on and are adopted at the next start."
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8000, help="port of the web on 127.0.0.1 (8000)")

@@ -25,6 +25,8 @@ class Command(BaseCommand):
     help = (
         "Claim, start, supervise and finish runs. SIGTERM: stop claiming and leave, agents go on; twice: stop them too."
     )
+    # They load every page and address of the web, and look at our code, which `make test` does.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="run until nothing is left to do, then exit")
