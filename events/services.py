@@ -111,8 +111,7 @@ def _flush(pending: list[Event]) -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             # What a commit would check takes locks on the rows referred to: before the log's own lock, not behind it.
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOG_LOCK])
+            cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock({_LOG_LOCK})")
     now = timezone.now()
     for event in pending:
         event.at = now

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from django.conf import settings
@@ -21,7 +18,20 @@ from orchestration.models import Task
 from orchestration.scheduler import plan
 from orchestration.services.locks import give_way
 from orchestration.states import TaskStatus
-from runtime import clients, landing, planning, processes, recovery, schedulers, starting, supervision, versions
+from runtime import (
+    agenda,
+    calls,
+    clients,
+    landing,
+    planning,
+    processes,
+    recovery,
+    schedulers,
+    starting,
+    supervision,
+    versions,
+)
+from runtime.agenda import Agenda
 from runtime.database import DATABASE_AWAY, reconnect
 from runtime.duties import Chore, Duties, chores
 from runtime.exceptions import StaleRun, StartFailed
@@ -44,11 +54,14 @@ from runtime.supervision import Watch
 
 log = structlog.get_logger("bbb.runtime")
 
-# On SQLite, how often it looks whether somebody has committed, while that happens and while all is quiet; looking every
-# 5 ms all the time would take 2 % of a core. On PostgreSQL it is told.
-LOOK_S, QUIET_LOOK_S = 0.005, 0.05
-# After a round that found nothing to do, the next begins so much later at the earliest, however often others commit.
-GAP_S = 0.05
+# On SQLite, how soon it looks whether somebody has committed what was just written, and how often where nobody tells of
+# writes and all is quiet. On PostgreSQL it is told.
+LOOK_S, QUIET_LOOK_S = 0.001, 0.05
+# After a round that found nothing to do it rests so many times as long as that took of the processor, and at most so long
+# in seconds, however often others commit.
+RESTS, REST_S = 4, 0.05
+# After so many starts it looks after those that run, before it starts more.
+STARTS = 8
 # How long a scheduler that was told to leave waits to be told a second time, which means: and the agents too.
 SECOND_CALL_S = 2.0
 
@@ -88,12 +101,14 @@ class Dispatcher:
         self._watched: dict[int, Watch] = {}
         self._starts_left = max_runs
         self._stop_agents = stop_agents
-        self._is_draining = threading.Event()
-        self._heartbeat = Heartbeat(self._scheduler, self._is_draining)
+        # No Event: the handler of a signal may come while the loop holds an Event's lock.
+        self._is_draining = False
+        self._heartbeat = Heartbeat(self._scheduler, lambda: self._is_draining)
         self._strays = Strays()
         self._duties = Duties([*chores(), *_stuck_scan()], owner=self._owner)
         self._missing: set[str] = set()
         self._was_newer = False
+        self._agenda = Agenda()
 
     @property
     def actor(self) -> str:
@@ -101,27 +116,37 @@ class Dispatcher:
 
     def run(self, *, once: bool = False) -> None:
         """Tick until a signal, or with `once` until nothing is left that this scheduler could do."""
-        with self._signals() as calls, Listener(poll_s=LOOK_S, rest_s=QUIET_LOOK_S) as hints, self._heartbeat:
+        with calls.heard(self.drain) as heard, Listener(poll_s=LOOK_S, rest_s=QUIET_LOOK_S) as hints, self._heartbeat:
             log.info("scheduler_started", owner=self._owner)
             # Listening comes first: what is committed from now on wakes the loop.
-            while not self._is_draining.is_set():
-                began = time.monotonic()
+            while not self._is_draining:
+                began = time.thread_time()
                 nap_s = self._round(once=once)
                 if nap_s is None:
                     break
                 if nap_s == 0:
                     give_way()
                 else:
-                    hints.wait(nap_s, calls + [fd for watched in self._watched.values() if (fd := watched.pidfd)])
-                    self._is_draining.wait(max(0.0, began + GAP_S - time.monotonic()))
+                    rested = time.monotonic() + min(REST_S, RESTS * (time.thread_time() - began))
+                    hints.wait(nap_s, heard + [fd for watched in self._watched.values() if (fd := watched.pidfd)])
+                    time.sleep(max(0.0, rested - time.monotonic()))  # on no lock that the handler takes as well
             self._leave()
 
     def tick(self) -> bool:
         """Do one round of every step; True when something was done and another round may find more."""
         self.heartbeat()
-        done = [self.recover(), self.supervise(), self.promote(), self.deliver(), self.land(), self.dispatch()]
+        done = [self.recover(), self.supervise(), self._work_off(agenda.look(self._owner))]
         self._strays.end()
         self._duties.run_due()
+        return any(done)
+
+    def _work_off(self, found: Agenda) -> bool:
+        """Do the steps that may find something; the first of them may let tasks become ready."""
+        self._agenda = found
+        steps = ((self.promote, found.promote), (self.deliver, found.deliver), (self.land, found.land))
+        done = [step() for step, is_due in steps if is_due]
+        if found.dispatch or any(done):
+            done.append(self.dispatch())
         return any(done)
 
     def heartbeat(self) -> None:
@@ -163,9 +188,11 @@ class Dispatcher:
         started = claim(chosen, owner=self._owner) if chosen else []
         if self._starts_left is not None:
             self._starts_left -= len(started)
-        for run in self._shake_hands(started):
+        for number, run in enumerate(self._shake_hands(started), start=1):
             self.heartbeat()  # a start may take its time
             self._start(run)
+            if number % STARTS == 0:
+                self.supervise()
         return bool(started)
 
     def _shake_hands(self, claimed: list[TaskRun]) -> list[TaskRun]:
@@ -244,6 +271,8 @@ class Dispatcher:
             return True
 
     def _pass_on_intents(self) -> None:
+        if not self._watched:
+            return
         tasks = Task.objects.filter(pk__in=[watched.run.task_id for watched in self._watched.values()])
         asked = {task.pk: task for task in tasks if task.cancel_requested_at or task.is_held}
         for watched in self._watched.values():
@@ -300,7 +329,7 @@ class Dispatcher:
 
     def _nap_s(self) -> float:
         """Return how long to sleep at most: short while agents write, else until something comes due."""
-        due = planning.next_due()
+        due = planning.next_due() if self._agenda.is_timed else None
         longest = settings.POLL_S if self._watched else settings.TICK_S
         return max(0.01, min(longest, due if due is not None else longest))
 
@@ -321,7 +350,7 @@ class Dispatcher:
 
     def _leave(self) -> None:
         """Stop, leaving the agents to the next scheduler unless they are to stop as well."""
-        if self._is_draining.is_set() and self._watched:
+        if self._is_draining and self._watched:
             self._await_second_call()
         if self._stop_agents:
             self._end_agents()
@@ -343,39 +372,16 @@ class Dispatcher:
     def _end_agents(self) -> None:
         """Ask every runner to stop at a safe point and carry over how they ended."""
         for watched in self._watched.values():
-            watched.directory.send("interrupt", {"reason": "scheduler stopped"})
+            supervision.tell(watched, "interrupt")
         deadline = time.monotonic() + 2 * settings.STOP_GRACE_S
         while self._watched and time.monotonic() < deadline:
             with contextlib.suppress(*DATABASE_AWAY):
                 self._look_after_all()
-            threading.Event().wait(settings.POLL_S)
+            time.sleep(settings.POLL_S)
         for watched in self._watched.values():
             processes.end_processes(processes.tagged(watched.directory.tag), settings.STOP_GRACE_S)
 
     def drain(self) -> None:
         """First call: stop claiming and leave. Second: stop the agents too."""
-        self._stop_agents = self._stop_agents or self._is_draining.is_set()
-        self._is_draining.set()
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[list[int]]:
-        """Drain on SIGTERM and SIGINT while the loop runs; the old handlers come back after it.
-
-        Yields what becomes readable then: a handler alone does not end a sleep.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield []
-            return
-        wanted = (signal.SIGTERM, signal.SIGINT)
-        before = [signal.signal(number, lambda *_: self.drain()) for number in wanted]
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        waker = signal.set_wakeup_fd(writer)
-        try:
-            yield [reader]
-        finally:
-            signal.set_wakeup_fd(waker)
-            os.close(reader)
-            os.close(writer)
-            for number, handler in zip(wanted, before, strict=True):
-                signal.signal(number, handler)
+        self._stop_agents = self._stop_agents or self._is_draining
+        self._is_draining = True

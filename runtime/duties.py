@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 
-from api import idempotency
+from api import answers
 from events import chain, retention
 from events import services as events
 from events.states import EventType
@@ -66,6 +67,8 @@ class Duties:
         return [chore.name for chore in due if self._look_at(chore)]
 
     def _look_at(self, chore: Chore) -> bool:
+        # Should the database go away in the middle, the others have their turn before it is tried again.
+        self._next_look[chore.name] = time.monotonic() + min(chore.every_s, _FIRST_LOOK_S)
         now = leases.now()
         taken = self._take(chore, now)
         if taken:
@@ -77,7 +80,9 @@ class Duties:
         return taken
 
     def _take(self, chore: Chore, now: datetime) -> bool:
-        free = Duty.objects.filter(name=chore.name, due_at__lte=now, until__lte=now)
+        # What is ours was cut off by a database that went away; our renewals would keep it from everybody for ever.
+        is_free = Q(until__lte=now) | Q(owner=self._owner)
+        free = Duty.objects.filter(is_free, name=chore.name, due_at__lte=now)
         if free.update(owner=self._owner, until=leases.until(now)):
             return True
         Duty.objects.bulk_create([Duty(name=chore.name, until=now, due_at=now)], ignore_conflicts=True)
@@ -103,7 +108,7 @@ def _do(chore: Chore, actor: str) -> None:
 def retain(actor: str) -> None:
     """Forget what has expired: stored answers of commands, schedulers that are long gone."""
     with transaction.atomic():
-        idempotency.forget_expired(_FORGOTTEN)
+        answers.forget_expired(_FORGOTTEN)
     schedulers.forget_long_gone()
 
 

@@ -8,6 +8,7 @@ though its own clock says that nothing happened.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -32,7 +33,7 @@ _JOIN_S = 25.0
 class Heartbeat:
     """The heartbeat of one scheduler. As a context manager it beats by itself; else `keep` does, in the caller's thread."""
 
-    def __init__(self, scheduler: SchedulerInstance, is_draining: threading.Event) -> None:
+    def __init__(self, scheduler: SchedulerInstance, is_draining: Callable[[], bool]) -> None:
         self._scheduler = scheduler
         self._is_draining = is_draining
         # To be entered counts as the first beat.
@@ -47,7 +48,7 @@ class Heartbeat:
     def beat(self) -> None:
         """Show that the scheduler lives and renew its leases."""
         began = uptime_s()
-        seen = schedulers.beat(self._scheduler, is_draining=self._is_draining.is_set())
+        seen = schedulers.beat(self._scheduler, is_draining=self._is_draining())
         silent_s = began - self._beaten
         if silent_s > settings.LEASE_S:
             self._lapses += 1

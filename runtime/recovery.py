@@ -67,10 +67,10 @@ def _settle_safely(run: TaskRun) -> Watch | None:
 def _abandoned(owner: str, watched: Collection[int], may_judge: Callable[[datetime], bool]) -> list[TaskRun]:
     """Return runs whose lease has expired, or whose scheduler on this host is provably dead, or forgot them."""
     looked_after = Q(owner=owner, pk__in=watched)
-    held = TaskRun.objects.holding_slots().exclude(looked_after).select_related("task__project", "agent")
-    runs = list(held.order_by("id"))
-    if not runs:
+    held = TaskRun.objects.holding_slots().exclude(looked_after)
+    if not held.exists():  # mostly; it is a fifth of the work of asking for the rows
         return []
+    runs = list(held.select_related("task__project", "agent").order_by("id"))
     schedulers = list(SchedulerInstance.objects.filter(pk__in={run.owner for run in runs}))
     gone = {scheduler.pk for scheduler in schedulers if _is_dead(scheduler)} | {owner}
     now = leases.now()

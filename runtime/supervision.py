@@ -18,6 +18,7 @@ from django.conf import settings
 
 from events import services as events
 from events import trace
+from events.inserts import insert_all
 from events.states import EventType
 from inbox import services as inbox
 from inbox.states import ItemType
@@ -79,16 +80,22 @@ def follow(watched: Watch) -> bool:
     return len(batch) == BATCH
 
 
-@events.unit_of_work()
 def _carry_over(run: TaskRun, batch: list[tuple[dict[str, Any], int]]) -> None:
-    first, lines = run.log_seq + 1, [line for line, _ in batch]
+    lines = [line for line, _ in batch]
+    # Before the transaction: on SQLite nobody else writes during it.
+    rows = [
+        RunLog.of(run, seq=number, at=datetime.fromisoformat(line["at"]), kind=line["kind"], body=line["body"])
+        for number, line in enumerate(lines, start=run.log_seq + 1)
+    ]
+    _write_lines(run, lines, rows, log_offset=batch[-1][1])
+
+
+@events.unit_of_work()
+def _write_lines(run: TaskRun, lines: list[dict[str, Any]], rows: list[RunLog], *, log_offset: int) -> None:
     offset, seq = run.log_offset, run.log_seq
     try:
-        write_fenced(run, log_offset=batch[-1][1], log_seq=seq + len(lines))
-        RunLog.objects.bulk_create(
-            RunLog.of(run, seq=number, at=datetime.fromisoformat(line["at"]), kind=line["kind"], body=line["body"])
-            for number, line in enumerate(lines, start=first)
-        )
+        write_fenced(run, log_offset=log_offset, log_seq=seq + len(lines))
+        insert_all(RunLog, rows)
         for line in lines:
             _react(run, line)
         _report_progress(run, lines)
@@ -275,7 +282,7 @@ def pass_on_intents(watched: Watch, task: Task) -> None:
     if not name:
         return
     if name not in watched.asked:
-        watched.directory.send(name, {"reason": name})
+        tell(watched, name)
         watched.asked.add(name)
         if not watched.asked_at:
             watched.asked_at = time.monotonic()
@@ -285,6 +292,16 @@ def pass_on_intents(watched: Watch, task: Task) -> None:
         if is_due and watched.forced == step:
             _force(watched, signal_)
             watched.forced += 1
+
+
+def tell(watched: Watch, name: str) -> None:
+    """Leave a runner the message that it is to stop: `cancel` or `interrupt`."""
+    try:
+        watched.directory.send(name, {"reason": name})
+    except OSError as error:
+        # Its directory was swept away, or the disk is full: then it hears of it by a signal.
+        with _bound(watched.run):
+            log.warning("message_not_left", message=name, error=str(error))
 
 
 # A tool that runs may come to its end first: the message has two graces' time.

@@ -291,7 +291,7 @@ def test_a_transaction_takes_the_write_lock_before_it_reads(project: Project) ->
 def test_who_listens_keeps_nobody_from_shortening_the_wal(project: Project) -> None:
     with Listener(poll_s=0.01) as hints:
         make_task(project)
-        assert hints.wait(5)
+        assert hints.wait(30)
         connection.close()
         other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0)
         is_busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

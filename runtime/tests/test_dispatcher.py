@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from pytest_django import Settings
 
 from events.models import Event
 from events.states import EventType
+from events.wakeup import Listener
 from inbox import services as inbox
 from inbox.models import InboxItem
 from inbox.states import ItemType
@@ -75,6 +79,24 @@ def hanging(dispatcher: Dispatcher, project: Project) -> tuple[Task, RunDirector
 
 
 # From todo to done
+
+
+def test_those_that_run_are_looked_after_while_others_are_started(
+    project: Project, agent: Agent, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatching, "STARTS", 2)
+    watched: list[int] = []
+    supervise = dispatcher.supervise
+
+    def noted() -> bool:
+        watched.append(len(dispatcher._watched))
+        return supervise()
+
+    monkeypatch.setattr(dispatcher, "supervise", noted)
+    for _ in range(4):
+        play(project, "hang")
+    dispatcher.tick()
+    assert watched == [0, 2, 4]
 
 
 @runs
@@ -198,6 +220,52 @@ def test_a_tick_with_nothing_to_do_writes_nothing(project: Project, agent: Agent
     with CaptureQueriesContext(connection) as queries:
         assert not dispatcher.tick()
     assert {query["sql"].split()[0] for query in queries} == {"SELECT"}
+
+
+def test_a_round_with_nothing_to_do_asks_two_questions(project: Project, agent: Agent, dispatcher: Dispatcher) -> None:
+    dispatcher.tick()
+    with CaptureQueriesContext(connection) as queries:
+        dispatcher.tick()
+        dispatcher._nap_s()
+    assert len(queries) == 2
+
+
+def test_what_an_answer_lets_go_on_is_started_in_the_same_round(
+    project: Project, agent: Agent, dispatcher: Dispatcher
+) -> None:
+    finish_run(begun(make_task(project), agent), ending("blocked", message="?"))
+    inbox.close_item(InboxItem.objects.get(), actor=ACTOR, user_input="!")
+    dispatcher.tick()
+    assert TaskRun.objects.get().status == RunStatus.RUNNING
+
+
+def test_it_sleeps_no_longer_than_until_a_task_comes_due(
+    project: Project, agent: Agent, dispatcher: Dispatcher, settings: Settings
+) -> None:
+    settings.TICK_S = 1000
+    dispatcher.tick()
+    idle = dispatcher._nap_s()
+    make_task(project, not_before=leases.now() + timedelta(seconds=100))
+    dispatcher.tick()
+    assert idle == settings.TICK_S
+    assert dispatcher._nap_s() <= 100
+
+
+@runs
+def test_after_a_round_in_vain_it_rests_however_soon_others_commit(
+    project: Project, agent: Agent, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests, clock = list[float](), partial(next, count(step=0.005))
+    monkeypatch.setattr(Listener, "wait", lambda *_: True)
+
+    def rest(seconds: float) -> None:
+        rests.append(round(seconds, 3))
+        dispatcher.drain()
+
+    monkeypatch.setattr(dispatching, "time", SimpleNamespace(monotonic=clock, thread_time=clock, sleep=rest))
+    dispatcher.run()
+    # The clock goes on by 5 ms at each look: the round took 10, and 10 of the 40 are over when it has been woken.
+    assert rests == [0.03]
 
 
 # When to stop

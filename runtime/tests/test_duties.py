@@ -128,6 +128,23 @@ def test_a_database_that_goes_away_is_the_loops_concern(diary: Diary) -> None:
         diary.of("one", lose).run_due()
 
 
+def test_what_a_database_that_went_away_has_cut_off_is_done_when_it_is_back(diary: Diary) -> None:
+    """The heartbeat renews the lease of a duty as well, so it would never be anybody else's."""
+
+    def lose_once(actor: str) -> None:
+        diary.done.append(actor)
+        if len(diary.done) == 1:
+            raise OperationalError("away")
+
+    one = diary.of("one", lose_once)
+    with pytest.raises(OperationalError):
+        one.run_due()
+    leases.renew("one")
+    assert one.run_due() == []  # it keeps nothing else waiting
+    assert look_again(one).run_due() == ["sweep"]
+    assert Duty.objects.get().owner == ""
+
+
 def test_a_tick_does_what_is_due(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     settings.STUCK_SCAN_INTERVAL_S = 60
     scheduler = Dispatcher()

@@ -15,12 +15,13 @@ from events.states import EventType
 from orchestration.models import Agent, Project
 from orchestration.tests.factories import make_agent, make_project, make_task
 from runtime import heartbeat as beating
-from runtime import landing, leases, schedulers
+from runtime import leases, recovery, schedulers
 from runtime.dispatcher import Dispatcher
 from runtime.heartbeat import Heartbeat
 from runtime.models import RunLog, SchedulerInstance, TaskRun
 from runtime.starting import directory_of
 from runtime.states import RunStatus
+from runtime.supervision import Watch
 from runtime.tests.runners import until
 from runtime.tests.starts import begun, make_directory, say, start_process
 
@@ -58,7 +59,7 @@ def agent(project: Project) -> Agent:
 
 
 def made() -> Heartbeat:
-    return Heartbeat(schedulers.register(), threading.Event())
+    return Heartbeat(schedulers.register(), lambda: False)
 
 
 def last_beat() -> Any:
@@ -98,12 +99,12 @@ def test_work_that_keeps_the_loop_busy_delays_no_renewal(
     settings.LEASE_S = 1.5
     waited = list[bool]()
 
-    def slow_merge(*, actor: str) -> int:
+    def slow_recovery(**_: Any) -> list[Watch]:
         if not waited:
-            waited.append(until(beats_again(), "a beat during the merge"))
-        return 0
+            waited.append(until(beats_again(), "a beat during the recovery"))
+        return []
 
-    monkeypatch.setattr(landing, "land_approved", slow_merge)
+    monkeypatch.setattr(recovery, "adopt_abandoned", slow_recovery)
     Dispatcher().run(once=True)
     assert waited == [True]
 

@@ -72,7 +72,7 @@ def test_a_cancelled_retry_is_not_promoted(project: Project, agent: Agent) -> No
 def test_two_schedulers_promote_each_retry_once(project: Project, agent: Agent) -> None:
     for _ in range(3):
         retry(project, agent)
-    ready = threading.Barrier(2, timeout=30)
+    ready = threading.Barrier(2, timeout=60)
 
     def race(_: int) -> int:
         try:

@@ -109,7 +109,7 @@ def test_racing_claims_never_exceed_a_cap(project: Project, agent: Agent) -> Non
     update_project(project, actor=ACTOR, max_parallel_runs=3)
     for _ in range(8):
         make_task(project)
-    ready = threading.Barrier(4, timeout=30)
+    ready = threading.Barrier(4, timeout=60)
 
     def race(owner: str) -> list[TaskRun]:
         try:

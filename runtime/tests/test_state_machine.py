@@ -34,6 +34,7 @@ from orchestration.models import Project, Task, TaskDependency
 from orchestration.services.dependencies import add_dependency, remove_dependency
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from runtime import agenda
 from runtime.invariants import differences, held_slots
 from runtime.models import Slot, TaskRun
 from runtime.services.broadcasting import COMMANDS
@@ -56,6 +57,8 @@ class Circumstances:
     """A scheduler has claimed its run."""
     has_session: bool
     """Its run is interrupted and can go on."""
+    has_retry: bool
+    """Its next attempt waits for its time."""
     has_unmet: bool
 
 
@@ -69,14 +72,17 @@ def after(command: str, task: TaskState, met: Circumstances) -> TaskState | None
             task.is_held or (task.status == _S.BLOCKED and met.has_session and not met.has_unmet),
             replace(task, is_held=False) if task.is_held else TaskState(_S.RUNNING),
         ),
-        "retry": (is_over, TaskState(_S.TODO)),
+        "retry": (is_over or met.has_retry, replace(task, is_held=False) if met.has_retry else TaskState(_S.TODO)),
         "cancel": (
             task.status != _S.DONE,
             replace(task, is_cancel_requested=True) if met.has_process else TaskState(_S.CANCELLED),
         ),
         "approve": (is_in_review, replace(task, is_approved=True)),
         "request-changes": (is_in_review, TaskState(_S.TODO)),
-        "run": ((is_over or task.status == _S.TODO) and not met.has_unmet, TaskState(_S.RUNNING)),
+        "run": (
+            (is_over or met.has_retry or task.status == _S.TODO) and not met.has_unmet,
+            TaskState(_S.RUNNING),
+        ),
     }
     is_accepted, state = rules[command]
     return state if is_accepted else None
@@ -131,7 +137,9 @@ class Interventions(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3), is_started=st.booleans())
     def claim(self, limit: int, is_started: bool) -> None:
-        for run in self.hands.claim(limit):
+        found, claimed = agenda.look(self.hands.owner), self.hands.claim(limit)
+        assert found.dispatch or not claimed
+        for run in claimed:
             if is_started:
                 self.hands.start(run)
 
@@ -149,7 +157,9 @@ class Interventions(RuleBasedStateMachine):
 
     @rule(chore=st.sampled_from(["promote", "give_back", "deliver", "land"]))
     def do_a_chore(self, chore: str) -> None:
-        getattr(self.hands, chore)()
+        found = agenda.look(self.hands.owner)._asdict()
+        done = getattr(self.hands, chore)()
+        assert found.get(chore, True) or not done
 
     @rule()
     def lose_the_scheduler(self) -> None:
@@ -257,6 +267,7 @@ class Interventions(RuleBasedStateMachine):
         return Circumstances(
             has_process=TaskRun.objects.holding_slots().filter(task=task).exists(),
             has_session=any(run.status == RunStatus.INTERRUPTED for run in runs),
+            has_retry=any(run.status == RunStatus.RETRY_SCHEDULED for run in runs),
             has_unmet=any(self._told(parent).status != _S.DONE for parent in parents),
         )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import select
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
@@ -358,6 +359,16 @@ def test_a_cancel_is_passed_on_even_after_a_pause(watched: Watch) -> None:
 def test_nothing_is_passed_on_unasked(watched: Watch) -> None:
     pass_on(watched)
     assert list((watched.directory.path / "control").iterdir()) == []
+
+
+def test_a_run_whose_directory_was_swept_away_is_asked_by_a_signal(watched: Watch, settings: Settings) -> None:
+    process = with_process(watched)
+    shutil.rmtree(watched.directory.path)
+    commands.pause_task(watched.run.task, actor=ACTOR)
+    pass_on(watched)
+    watched.asked_at -= 2 * settings.STOP_GRACE_S
+    pass_on(watched)
+    assert process.wait() == -15
 
 
 @pytest.mark.parametrize("command", [commands.pause_task, commands.cancel_task])
