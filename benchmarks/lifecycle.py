@@ -18,11 +18,13 @@ from django.db import connection
 
 from benchmarks import peers
 from benchmarks.harness import Figure, at_least, at_most, benchmark, interleaved
+from benchmarks.inline import bare
 from benchmarks.inline import rounds as inline
 from benchmarks.stages import own_database, where
 from llm.standin.environment import bundled_client, client_environment
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import make_agent, make_project, make_task
+from runtime import planning
 from runtime.models import TaskRun
 from runtime.states import RunStatus
 from tests.schedulers import Scheduler, Site, site
@@ -43,13 +45,22 @@ def drain() -> Iterator[Figure]:
     project, agent = inline.staffed(_folder() / "drained")
 
     def ours() -> float:
+        return _per_second(inline.run_all)
+
+    def bare_rows() -> float:
+        return _per_second(lambda: bare.run_all(project, agent))
+
+    def _per_second(run: Callable[[], int]) -> float:
         inline.add_tasks(project, agent, DRAINED)
         began = time.monotonic()
-        finished = inline.run_all()
+        finished = run()
         return finished / (time.monotonic() - began)
 
+    value, beside = interleaved(ours, bare_rows, rounds=ROUNDS)
+    yield Figure(f"{where()}: runs per second, whole life, beside their bare rows", value, "1/s", beside=beside)
+
     peer = "procrastinate" if connection.vendor == "postgresql" else "djangoq2"
-    name = f"{where()}: runs per second, whole life, 16 at a time"
+    name = f"{where()}: runs per second, whole life, {planning.BATCH} at a time"
     if not peers.is_there(peer):
         yield Figure(name, statistics.median(ours() for _ in range(ROUNDS)), "1/s")
         return

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, OuterRef, Q, Subquery
 
 from llm.models import Breaker
 from orchestration.models import Agent, Project, Task
@@ -19,7 +19,15 @@ from runtime.models import Slot, TaskRun
 from runtime.states import RunStatus
 
 # More than this is not started in one go: a long write transaction starves the other writers.
-BATCH = 16
+BATCH = 64
+# So many rows more than there is room for are looked at: some may not be able to start.
+_SPARE = 16
+# So often what has used up its own limits is left out and the rest looked at again, at most.
+_LOOKS = 8
+
+# What the policy looks at in a task, and in the queued run of one. The rest of a row costs more to read than to find.
+_OF_TASK = ("project_id", "status", "assignee_id", "not_before", "limits")
+_OF_RUN = ("agent_id", "task_id", *(f"task__{name}" for name in _OF_TASK))
 
 
 def room(
@@ -41,7 +49,7 @@ def room(
     for agent in Agent.objects.filter(project__in=chosen):
         agents[agent.project_id].append(_agent_room(agent, running, missing, limits, spent(day.left(agent))))
     spent_in_all = spent(day.left_in_all())
-    reviews = _waiting_in_review(chosen)
+    reviews = waiting_in_review(chosen)
     return Room(
         now=now,
         free=settings.MAX_PARALLEL_RUNS - running.get(slots.GLOBAL, 0),
@@ -51,7 +59,7 @@ def room(
                 is_paused=project.is_paused,
                 free=project.max_parallel_runs - running.get(slots.project_key(project.pk), 0),
                 spent=spent_in_all or spent(day.left(project)),
-                review_left=project.max_in_review - reviews.get(project.pk, 0) if project.max_in_review else None,
+                review_left=review_left(project, reviews, running.get(slots.project_key(project.pk), 0)),
                 agents=tuple(agents[project.pk]),
             )
             for project in chosen
@@ -61,10 +69,24 @@ def room(
 
 def candidates(room_: Room) -> list[Candidate]:
     """Return what might start, the first first: queued runs, then tasks, fair over the projects."""
-    runs, tasks = _queued_runs(room_), _tasks(room_)
+    if room_.free <= 0:
+        return []
+    found, used_up = _look(room_, set())
+    for _ in range(_LOOKS):
+        if not used_up:
+            break
+        found, more = _look(room_, used_up)
+        used_up = used_up | more if more else set()
+    return found
+
+
+def _look(room_: Room, used_up: set[int]) -> tuple[list[Candidate], set[int]]:
+    """Return what might start but these tasks, and which of it has used up its own limits: it would hide the others."""
+    runs, tasks = _queued_runs(room_, used_up), _tasks(room_, used_up)
     left = allowances.tasks_left([*(run.task for run in runs), *tasks])
     unit = {task_id: spent(amounts) for task_id, amounts in left.items()}
-    return [*(_of_run(run, unit) for run in runs), *(_of_task(task, unit) for task in tasks)]
+    found = [*(_of_run(run, unit) for run in runs), *(_of_task(task, unit) for task in tasks)]
+    return found, {candidate.task_id for candidate in found if candidate.spent}
 
 
 def _of_run(run: TaskRun, spent_units: Mapping[int, str]) -> Candidate:
@@ -120,7 +142,13 @@ def _agent_room(
     )
 
 
-def _waiting_in_review(projects: list[Project]) -> dict[int, int]:
+def review_left(project: Project, reviews: Mapping[int, int], running: int) -> int | None:
+    """Return how many tasks may begin before a project's reviews are full; None without a cap. What runs comes to review too."""
+    return project.max_in_review - reviews.get(project.pk, 0) - running if project.max_in_review else None
+
+
+def waiting_in_review(projects: Iterable[Project]) -> dict[int, int]:
+    """Return how many tasks wait for a review, by project, where there is a cap on them."""
     capped = [project.pk for project in projects if project.max_in_review]
     counted = (
         Task.objects.filter(project__in=capped, status=TaskStatus.REVIEW, approved_at__isnull=True)
@@ -131,36 +159,43 @@ def _waiting_in_review(projects: list[Project]) -> dict[int, int]:
     return {row["project"]: row["count"] for row in counted} if capped else {}
 
 
-def _queued_runs(room_: Room) -> list[TaskRun]:
+def _limit(room_: Room) -> int:
+    """Return how many rows are looked at: what there is room for, and some that could not start."""
+    return min(BATCH, room_.free + _SPARE)
+
+
+def _queued_runs(room_: Room, used_up: Collection[int]) -> list[TaskRun]:
     """Return the first queued runs, leaving out those that could not go on now: they would hide the others."""
     able = [agent for project in room_.projects.values() if _has_room(project) for agent in _able_agents(project)]
-    return list(TaskRun.objects.unowned().filter(task__is_held=False, agent__in=able).select_related("task")[:BATCH])
+    waiting = TaskRun.objects.unowned().filter(task__is_held=False, agent__in=able).exclude(task__in=used_up)
+    return list(waiting.select_related("task").only(*_OF_RUN)[: _limit(room_)])
 
 
-def _tasks(room_: Room) -> list[Task]:
+def _tasks(room_: Room, used_up: Collection[int]) -> list[Task]:
     """Take the first tasks of each project in turn, the project served longest ago first."""
-    queues = [queue for project in _fair_order(room_) if (queue := _first_tasks(room_.projects[project]))]
+    firsts = (_first_tasks(room_.projects[project], used_up, _limit(room_)) for project in _fair_order(room_))
+    queues = [queue for queue in firsts if queue]
     found: list[Task] = []
-    while queues and len(found) < BATCH:
+    while queues and len(found) < _limit(room_):
         found += [queue.pop(0) for queue in queues]
         queues = [queue for queue in queues if queue]
     return found
 
 
 def _fair_order(room_: Room) -> list[int]:
-    open_ = [project.id for project in room_.projects.values() if _has_room(project)]
-    served = Project.objects.filter(pk__in=open_).order_by(F("last_served_at").asc(nulls_first=True), "id")
-    return list(served.values_list("pk", flat=True)) if room_.free > 0 else []
+    """Return the open projects that have a task which is due. Of the others no tasks are asked for."""
+    open_ = [project.id for project in room_.projects.values() if _has_room(project) and _able_agents(project)]
+    # With its order and limit, which keep both databases from looking at more than the first.
+    first = Task.objects.due().filter(project_id=OuterRef("pk")).values("pk")[:1]
+    waiting = Project.objects.filter(pk__in=open_).alias(first=Subquery(first)).filter(first__isnull=False)
+    return list(waiting.order_by(F("last_served_at").asc(nulls_first=True), "id").values_list("pk", flat=True))
 
 
-def _first_tasks(project: ProjectRoom) -> list[Task]:
+def _first_tasks(project: ProjectRoom, used_up: Collection[int], limit: int) -> list[Task]:
     """Return the project's next tasks, leaving out those whose agent could not take them now."""
-    able = _able_agents(project)
-    if not able:
-        return []
-    return list(
-        Task.objects.due().filter(Q(assignee__isnull=True) | Q(assignee__in=able), project_id=project.id)[:BATCH]
-    )
+    is_for_able = Q(assignee__isnull=True) | Q(assignee__in=_able_agents(project))
+    rows = Task.objects.due().filter(is_for_able, project_id=project.id).exclude(pk__in=used_up)
+    return list(rows.only(*_OF_TASK)[:limit])
 
 
 def _has_room(project: ProjectRoom) -> bool:

@@ -137,7 +137,7 @@ _DETAILS: dict[Reason, str] = {
     Reason.AGENT_PAUSED: "{Who} is paused or archived.",
     Reason.PROJECT_PAUSED: "Its project is paused.",
     Reason.USAGE_LIMIT: "The usage limit of its provider is reached; {when}.",
-    Reason.REVIEW_FULL: "As many tasks as allowed wait for a review in its project; review one.",
+    Reason.REVIEW_FULL: "As many tasks as allowed wait for a review in its project, or are worked on; review one.",
     Reason.RETRY_AT: "The last attempt failed; the next one starts at {time}.",
     Reason.NO_AGENT: "Its project has no agent.",
     Reason.NO_CLIENT: "The client of its agent is not installed here, or has no login.",

@@ -169,16 +169,23 @@ MUTANTS = [
     Mutant(
         "a claim looks at the status only",
         "runtime/services/claims.py",
-        "_READY = Q(unmet_dependencies=0, is_held=False)",
-        "_READY = Q()",
+        "return is_free and task.unmet_dependencies == 0 and not task.is_held",
+        "return is_free",
         f"{_POINTS}::test_a_task_that_was_held_since_the_plan_is_not_claimed",
     ),
     Mutant(
         "a claim does not look at dependencies",
         "runtime/services/claims.py",
-        "_READY = Q(unmet_dependencies=0, is_held=False)",
-        "_READY = Q(is_held=False)",
+        "return is_free and task.unmet_dependencies == 0 and not task.is_held",
+        "return is_free and not task.is_held",
         f"{_POINTS}::test_a_task_that_was_given_a_dependency_since_the_plan_is_not_claimed",
+    ),
+    Mutant(
+        "a claim does not look at the reviews that wait",
+        "runtime/services/claims.py",
+        "return left is None or left > 0",
+        "return True",
+        "runtime/tests/test_claims.py::test_the_cap_of_reviews_holds_though_another_scheduler_has_claimed_since_the_plan",
     ),
     Mutant(
         "slots are taken without a lock",
@@ -198,7 +205,7 @@ MUTANTS = [
     Mutant(
         "the log is written without its lock",
         "events/services.py",
-        'cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOG_LOCK])',
+        'cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock({_LOG_LOCK})")',
         "pass",
         f"{_LOCKS}::test_an_event_is_not_overtaken_between_its_id_and_its_commit",
         "postgresql",
@@ -206,7 +213,7 @@ MUTANTS = [
     Mutant(
         "the stream is read by id, and the log written without its lock",
         "events/services.py",
-        'cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOG_LOCK])',
+        'cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock({_LOG_LOCK})")',
         "pass",
         "events/tests/test_consumers.py::test_eight_writers_with_rollbacks_are_delivered_as_committed",
         "postgresql",
@@ -250,7 +257,7 @@ MUTANTS = [
     Mutant(
         "the audit chain is made without the log's lock",
         "events/services.py",
-        'cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOG_LOCK])',
+        'cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock({_LOG_LOCK})")',
         "pass",
         "events/tests/test_chain_concurrent.py::test_writers_at_the_same_time_make_one_chain",
         "postgresql",

@@ -21,6 +21,7 @@ from tests.hive import Hive
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.mark.one_database  # the runner stops at the cap; what the books say of it, runtime/tests/test_allowances.py
 def test_a_run_that_reaches_its_cap_keeps_its_work_and_goes_on_with_a_higher_one(hive: Hive) -> None:
     update_agent(hive.agent, actor=ACTOR, max_tokens=100)
     task = hive.task("write kept.txt", "cost 0.1", "run until [ -e go ]; do sleep 0.05; done", "finish Done.")

@@ -5,7 +5,8 @@ meets the moment at which it is free, while those who have just come take it. An
 held: a cursor of that connection which the garbage collector finds in another thread cannot be closed meanwhile, and that
 thread may be the one that holds the write lock. Here whoever wants to write looks every millisecond, for as long as the
 database's `timeout` says, with nothing held; of the threads of a process that want to begin, one looks, the others stand
-in line.
+in line. Between processes there is no line: there who comes stands back for a moment while others wait, since a process
+whose transactions follow each other would else win again each time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 from django.db.backends.sqlite3 import base
 
+from beebeebrain.sqlite.courtesy import waiting
 from beebeebrain.sqlite.line import Line
 
 LOOK_S = 0.001
@@ -70,5 +72,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return self.connection.cursor(factory=partial(Cursor, patience_s=self.patience_s))
 
     def _start_transaction_under_autocommit(self) -> None:
-        with _LINES[str(self.settings_dict["NAME"])].turn(self.patience_s):
+        name = str(self.settings_dict["NAME"])
+        with _LINES[name].turn(self.patience_s), waiting(f"{name}-waiting"):
             super()._start_transaction_under_autocommit()  # type: ignore[misc]  # unknown to the stubs

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db.utils import OperationalError
 
+from beebeebrain.sqlite import courtesy
 from beebeebrain.sqlite.base import Cursor, DatabaseWrapper
 
 # It opens databases of its own.
@@ -139,6 +146,100 @@ def test_who_gives_up_does_not_hold_up_the_line(path: Path, rival: sqlite3.Conne
         last.result()
     for wrapper in (*impatient, patient):
         wrapper.close()
+
+
+class Stood(list[float]):
+    """For how long somebody stood back, each time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+        monkeypatch.setattr(courtesy, "sleep", self._stand)
+
+    def _stand(self, seconds: float) -> None:
+        self.append(seconds)
+        self._meanwhile()
+
+
+@pytest.fixture
+def seen(path: Path) -> Iterator[contextlib.ExitStack]:
+    """Another process that waits, until it is closed: a lock on the same file, opened anew, is as good as one's of its own."""
+    with contextlib.ExitStack() as waiter:
+        waiter.enter_context(courtesy.waiting(f"{path}-waiting"))
+        yield waiter
+
+
+def test_a_process_that_waits_has_its_turn_before_one_that_comes(
+    path: Path, seen: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comes = connect(path, 60)
+    stood = Stood(monkeypatch, partial(write_raw, path))
+    begin(comes)
+    assert comes.connection.execute("SELECT count(*) FROM bee").fetchone() == (1,)
+    end(comes)
+    assert stood == [courtesy.STAND_BACK_S]
+    comes.close()
+
+
+def test_nobody_stands_back_for_who_has_begun_or_given_up(
+    path: Path, seen: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood = Stood(monkeypatch)
+    seen.close()
+    comes = connect(path, 60)
+    write(comes)
+    write(comes)
+    comes.close()
+    assert stood == []
+
+
+def test_of_several_that_wait_each_is_seen(
+    path: Path, seen: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood, flag = Stood(monkeypatch), f"{path}-waiting"
+    with courtesy.waiting(flag):
+        seen.close()
+        with courtesy.waiting(flag):
+            assert len(stood) == 2
+
+
+def test_a_process_that_was_killed_while_it_waited_is_seen_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stood = Stood(monkeypatch)
+    flag = f"{path}-waiting"
+    waits = "import sys, time; from beebeebrain.sqlite.courtesy import waiting\nwith waiting(sys.argv[1]): print(flush=True); time.sleep(600)"
+    with subprocess.Popen(
+        [sys.executable, "-c", waits, flag], stdout=subprocess.PIPE, cwd=settings.BASE_DIR
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with courtesy.waiting(flag):
+            pass
+        process.kill()
+    with courtesy.waiting(flag):
+        pass
+    assert len(stood) == 1
+
+
+def test_a_process_that_was_stopped_while_it_looked_for_others_holds_up_nobody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood, flag = Stood(monkeypatch), f"{path}-waiting"
+    stopped = os.open(flag, os.O_RDONLY | os.O_CREAT, 0o600)
+    fcntl.flock(stopped, fcntl.LOCK_EX)
+    with courtesy.waiting(flag):
+        assert len(stood) == 1
+    os.close(stopped)
+
+
+def test_where_no_file_can_be_made_nobody_is_seen_and_all_goes_on() -> None:
+    with courtesy.waiting("/nowhere/bees.db-waiting"):
+        pass
+
+
+def write_raw(path: Path) -> None:
+    """Write as another process does that has waited: it does not stand back."""
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("INSERT INTO bee DEFAULT VALUES")
 
 
 def write(wrapper: DatabaseWrapper) -> None:

@@ -14,9 +14,12 @@ LINES = 500
 
 
 def drain() -> None:
-    """Have all tasks run."""
+    """Have all tasks run, a few at a time."""
+    from django.conf import settings
+
     from benchmarks.inline import rounds as inline
 
+    settings.MAX_PARALLEL_RUNS = inline.FEW
     inline.run_all()
 
 
@@ -25,6 +28,7 @@ def logs() -> None:
     from django.conf import settings
 
     from benchmarks.inline import rounds as inline
+    from events import services as events
     from orchestration.scheduler import Choice
     from orchestration.services.locks import give_way
     from orchestration.tests.factories import make_task
@@ -33,9 +37,11 @@ def logs() -> None:
     from runtime.runner.journal import Journal
     from runtime.services.claims import claim
 
-    project, agent = inline.staffed(settings.BBB_HOME / "talkative", name="Talkative", is_paused=True)
-    task = make_task(project, assignee=agent)
-    [run] = claim([Choice(task.pk, agent.pk, None)], owner="talkative")
+    project, agent = inline.staffed(settings.BBB_HOME / "talkative", name="Talkative")
+    settings.MAX_PARALLEL_RUNS += 1  # those that drain may have taken all the others
+    with events.unit_of_work():  # or they would take this one as well
+        task = make_task(project, assignee=agent)
+        [run] = claim([Choice(task.pk, agent.pk, None)], owner="talkative")
     starting.shake_hands([run])
     path = starting.directory_of(run).path
     path.mkdir(parents=True)

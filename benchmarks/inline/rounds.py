@@ -1,6 +1,6 @@
 """Runs whose agents do nothing, in this process: all that a scheduler writes for them, no worktree and no process.
 
-Every step is the product's own, 16 runs at a time as in the product, and every event is on the disk.
+Every step is the product's own, as many runs at a time as it takes, and every event is on the disk.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from runtime.services.completing import Ending
 from runtime.services.finishing import finish_run, finish_together
 
 OWNER = "benchmark"
+FEW = 16
+"""As many runs at a time as a machine has agents at most, beside which people are to be answered soon."""
 
 
-def staffed(folder: Path, **fields: object) -> tuple[Project, Agent]:
-    """Return a project with one agent who takes 16 runs at once."""
+def staffed(folder: Path, *, at_once: int = planning.BATCH, **fields: object) -> tuple[Project, Agent]:
+    """Return a project with one agent who takes so many runs at once."""
     # The default caps are made for processes; here there are none.
-    settings.MAX_PARALLEL_RUNS = planning.BATCH
-    project = make_project(folder, max_parallel_runs=planning.BATCH, **fields)
-    return project, make_agent(project, max_parallel_runs=planning.BATCH)
+    settings.MAX_PARALLEL_RUNS = at_once
+    project = make_project(folder, max_parallel_runs=at_once, **fields)
+    return project, make_agent(project, max_parallel_runs=at_once)
 
 
 def add_tasks(project: Project, agent: Agent, count: int) -> None:

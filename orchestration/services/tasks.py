@@ -147,7 +147,6 @@ def move_locked_tasks(
     *,
     actor: str,
     reason: str = "",
-    where: Q | None = None,
     traces: Mapping[int, str] | None = None,
     **changes: Any,
 ) -> None:
@@ -156,7 +155,7 @@ def move_locked_tasks(
     `traces` are their trace ids, by task. For those that are done there is `finish_tasks`: it lets others start.
     """
     written = {**_moved_fields(to, reason), **changes}
-    rows = Task.objects.filter(where or Q(), pk__in=[task.pk for task in tasks])
+    rows = Task.objects.filter(pk__in=[task.pk for task in tasks])
     moved = rows.filter(status__in=sources(to), is_archived=False).update(version=F("version") + 1, **written)
     if moved < len(tasks):
         raise InvalidTransition(f"Of {len(tasks)} tasks {len(tasks) - moved} cannot become {to}.")

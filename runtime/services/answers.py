@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.db.models import F
 from django.utils import timezone
 
@@ -28,8 +30,9 @@ def _deliver(item: InboxItem, *, owner: str) -> bool:
         return _delivered(item)
     if run.status == RunStatus.RUNNING and run.owner == owner and item.dedupe_key.startswith("ask:"):
         # Written before the mark is committed: an answer told twice does no harm, one never told would.
-        directory_of(run).send(f"answer-{item.dedupe_key.rsplit(':', 1)[1]}", {"text": item.user_input})
-        return _delivered(item)
+        with suppress(OSError):  # it was swept away, or the disk is full: then it is told later, or its run ends
+            directory_of(run).send(f"answer-{item.dedupe_key.rsplit(':', 1)[1]}", {"text": item.user_input})
+            return _delivered(item)
     if run.status != RunStatus.INTERRUPTED:
         return False
     try:

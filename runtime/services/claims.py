@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F
 
 from events import services as events
 from events import trace
@@ -16,8 +16,8 @@ from orchestration.models import Agent, Project, Task
 from orchestration.scheduler import Choice
 from orchestration.services.locks import lock_tasks
 from orchestration.services.tasks import move_locked_tasks
-from orchestration.states import TaskStatus
-from runtime import breakers, leases, slots
+from orchestration.states import AgentStatus, TaskStatus
+from runtime import breakers, leases, planning, slots
 from runtime.allowances import Amounts, Day, reservation, spent, start_caps, tasks_left
 from runtime.models import Slot, TaskRun
 from runtime.retries import POISONED
@@ -26,8 +26,6 @@ from runtime.states import RunStatus
 
 # Of earlier attempts: what the next one needs to know.
 _INHERITED = ("task_id", "attempt", "agent_id", "error_code", "session_id", "workspace", "branch", "base_commit")
-# Of a task in todo: what else has to hold when it starts.
-_READY = Q(unmet_dependencies=0, is_held=False)
 
 
 @events.unit_of_work()
@@ -44,7 +42,7 @@ def claim(choices: Iterable[Choice], *, owner: str) -> list[TaskRun]:
     tasks = lock_tasks(choice.task_id for choice in chosen)
     # Looked up again: to delete an agent takes its slot first, so who is there now stays.
     agents = _agents(chosen)
-    batch = _Batch(owner, locked, tasks)
+    batch = _Batch(owner, locked, tasks, agents)
     for choice in chosen:
         if (task := tasks.get(choice.task_id)) and (chosen_agent := agents.get(choice.agent_id)):
             batch.add(task, chosen_agent, choice.run_id)
@@ -58,9 +56,13 @@ def _agents(chosen: Iterable[Choice]) -> dict[int, Agent]:
 class _Batch:
     """The claims of one transaction, decided one by one and written together. Slots and tasks are locked."""
 
-    def __init__(self, owner: str, locked: dict[str, Slot], tasks: Mapping[int, Task]) -> None:
+    def __init__(
+        self, owner: str, locked: dict[str, Slot], tasks: Mapping[int, Task], agents: Mapping[int, Agent]
+    ) -> None:
         self._owner, self._actor = owner, f"scheduler:{owner}"
         self._locked = locked
+        # Who ends a run holds its slots as well: no task has come to review since they were locked.
+        self._reviews = planning.waiting_in_review({agent.project for agent in agents.values()})
         # Nobody changes them while they are locked: who is here may be taken, and all in one UPDATE.
         self._ready = {pk for pk, task in tasks.items() if _is_ready(task)}
         self._now = leases.now()
@@ -76,7 +78,7 @@ class _Batch:
         if breaker is not None and breakers.keeps_back(breaker, self._now):
             return
         caps, wanted = start_caps(agent, self._day, self._left.get(task.pk, {})), slots.keys(task.project_id, agent.pk)
-        if spent(caps) or any(self._locked[key].running >= self._locked[key].cap for key in wanted):
+        if not self._has_room(agent, wanted) or spent(caps):
             return
         run = self._acquire(run_id, caps) if run_id else self._begin(task, agent, caps)
         if run is None:
@@ -89,6 +91,16 @@ class _Batch:
             # Of those that would try, one at a time: it has to be a row at once.
             self._insert()
             begin_trial(breaker, run_id=run.pk, now=self._now)
+
+    def _has_room(self, agent: Agent, wanted: Iterable[str]) -> bool:
+        """Tell whether agent and project still work, and no cap is reached: the slots', and that of the reviews."""
+        project, is_stopped = agent.project, agent.project.is_paused or agent.project.is_archived
+        if is_stopped or agent.status != AgentStatus.ACTIVE:
+            return False
+        if any(self._locked[key].running >= self._locked[key].cap for key in wanted):
+            return False
+        left = planning.review_left(project, self._reviews, self._locked[slots.project_key(project.pk)].running)
+        return left is None or left > 0
 
     def write(self) -> list[TaskRun]:
         """Write what was claimed, and return it."""
@@ -119,7 +131,7 @@ class _Batch:
         if not new:
             return
         begun = [run.task for run in new]
-        move_locked_tasks(begun, TaskStatus.RUNNING, actor=self._actor, reason="claimed", where=_READY)
+        move_locked_tasks(begun, TaskStatus.RUNNING, actor=self._actor, reason="claimed")
         insert_all(TaskRun, new)
         for run in new:
             record_move(run, before="", actor=self._actor, reason="claimed")

@@ -118,11 +118,13 @@ def waits_for_retry(task: Task) -> bool:
 def hasten(task: Task, *, actor: str, **changes: Any) -> bool:
     """Make a scheduled attempt due now, because a person does not want to wait; False when there is none.
 
-    It is the attempt that was coming anyway, so there is one of it. Runs inside a command.
+    It is the attempt that was coming anyway, so there is one of it; a pause of the task is over. Runs inside a command.
     """
     run = active_run(task)
     if run is None or run.status != RunStatus.RETRY_SCHEDULED:
         return False
+    if task.is_held:
+        mark_task(task, actor=actor, is_held=False)
     move_run(run, RunStatus.QUEUED, actor=actor, reason="retried by a person", **changes)
     return True
 

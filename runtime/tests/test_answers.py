@@ -63,6 +63,14 @@ def test_a_runner_that_waits_is_given_the_answer_once(run: TaskRun, directory: R
     assert deliver_answers(owner=OWNER) == 0
 
 
+def test_an_answer_that_cannot_be_left_now_is_left_later(run: TaskRun, directory: RunDirectory) -> None:
+    answer(ask(run))
+    aside = directory.path.rename(directory.path.with_name("aside"))
+    assert deliver_answers(owner=OWNER) == 0
+    aside.rename(directory.path)
+    assert deliver_answers(owner=OWNER) == 1
+
+
 def test_a_question_without_an_answer_is_left(run: TaskRun, directory: RunDirectory) -> None:
     ask(run)
     assert deliver_answers(owner=OWNER) == 0

@@ -9,10 +9,14 @@ from django.utils import timezone
 
 from llm.services import record_usage
 from orchestration.models import Agent, Project, Task
+from orchestration.scheduler import plan
+from orchestration.services.agents import update_agent
 from orchestration.services.projects import update_project
-from orchestration.states import TaskStatus
+from orchestration.states import AgentStatus, TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
+from runtime import planning
 from runtime.models import Slot, TaskRun
+from runtime.services.claims import claim
 from runtime.states import RunStatus
 from runtime.tests.factories import OWNER, claim_all
 
@@ -37,6 +41,38 @@ def test_a_task_is_claimed_once(project: Project, agent: Agent) -> None:
     make_task(project)
     claim_all()
     assert claim_all("scheduler-two") == []
+
+
+def test_what_runs_counts_against_the_cap_of_reviews(project: Project, agent: Agent) -> None:
+    update_project(project, actor=ACTOR, max_in_review=2)
+    for _ in range(3):
+        make_task(project)
+    assert [len(claim_all()) for _ in range(2)] == [2, 0]
+
+
+def test_the_cap_of_reviews_holds_though_another_scheduler_has_claimed_since_the_plan(
+    project: Project, agent: Agent
+) -> None:
+    update_project(project, actor=ACTOR, max_in_review=1)
+    make_task(project)
+    room = planning.room()
+    chosen = plan(planning.candidates(room), room).start
+    make_task(project, priority=0)
+    assert len(claim_all("scheduler-two")) == 1
+    assert claim(chosen, owner=OWNER) == []
+
+
+@pytest.mark.parametrize("stopped", ["agent", "project"])
+def test_who_was_paused_since_the_plan_is_given_nothing(project: Project, agent: Agent, stopped: str) -> None:
+    make_task(project)
+    room = planning.room()
+    chosen = plan(planning.candidates(room), room).start
+    if stopped == "agent":
+        update_agent(agent, actor=ACTOR, status=AgentStatus.PAUSED)
+    else:
+        update_project(project, actor=ACTOR, is_paused=True)
+    assert len(chosen) == 1
+    assert claim(chosen, owner=OWNER) == []
 
 
 def test_urgent_tasks_start_first(project: Project, agent: Agent) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -26,8 +27,9 @@ from runtime.allowances import Day
 from runtime.models import TaskRun
 from runtime.services import commands
 from runtime.services.finishing import finish_run
+from runtime.services.running import run_task
 from runtime.states import RunStatus
-from runtime.tests.factories import claim_all, ending
+from runtime.tests.factories import claim_all, ending, running
 from runtime.tests.starts import begun
 
 pytestmark = pytest.mark.django_db
@@ -183,6 +185,35 @@ def test_a_paused_agent_has_no_candidates_and_an_archived_project_has_none(
     assert (planned(), why(task)) == ([], Reason.AGENT_PAUSED)
 
 
+def use_up_its_limits(task: Task, agent: Agent, outcome: str) -> None:
+    """Have an agent work on a task for two turns, and let the task have no more than that."""
+    finish_run(running(task, agent), ending(outcome, code="auth"))
+    Task.objects.filter(pk=task.pk).update(limits={"turns": 2})
+
+
+def test_tasks_whose_limits_are_used_up_hide_no_other(
+    project: Project, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "BATCH", 2)
+    for _ in range(5):
+        task = make_task(project, priority=0)
+        use_up_its_limits(task, agent, "failed")
+        commands.retry_task(Task.objects.get(pk=task.pk), actor=ACTOR)
+    good = make_task(project)
+    assert planned() == [good.pk]
+
+
+def test_queued_runs_of_tasks_whose_limits_are_used_up_hide_no_other(
+    project: Project, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "BATCH", 2)
+    for _ in range(5):
+        use_up_its_limits(make_task(project), agent, "interrupted")
+    good = make_task(project)
+    run_task(good, actor=ACTOR)
+    assert planned() == [good.pk]
+
+
 def test_a_full_review_keeps_new_work_back_until_some_is_approved(project: Project, agent: Agent) -> None:
     update_project(project, actor=ACTOR, max_in_review=1)
     run = begun(make_task(project), agent)
@@ -271,8 +302,29 @@ def test_planning_asks_as_often_for_many_tasks_as_for_few(project: Project, agen
     assert queries() == few
 
 
+def test_projects_with_nothing_to_do_are_not_asked_one_by_one(project: Project, agent: Agent, tmp_path: Path) -> None:
+    make_task(project)
+    alone = queries()
+    for name in ("idle", "idler"):
+        another_project(tmp_path, name, tasks=0)
+    assert queries() == alone
+
+
+def test_planning_reads_no_more_of_a_task_than_it_looks_at(project: Project, agent: Agent) -> None:
+    queued_again(make_task(project), agent)
+    make_task(project)
+    with CaptureQueriesContext(connection) as captured:
+        assert len(planned()) == 2
+    assert [query["sql"] for query in captured if '"description"' in query["sql"].split(" FROM ")[0]] == []
+
+
 def explained(tasks: QuerySet[Task], project: Project) -> str:
     """Return how the database finds the first of many ready tasks among as many that are done."""
+    fill(project)
+    return tasks.explain()
+
+
+def fill(project: Project) -> None:
     others = Project.objects.bulk_create(Project(name="x", slug=f"x-{number}", root_path="/x") for number in range(20))
     Task.objects.bulk_create(
         Task(project=owner, title="x", status=TaskStatus.TODO if number % 2 else TaskStatus.DONE)
@@ -281,7 +333,27 @@ def explained(tasks: QuerySet[Task], project: Project) -> str:
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE orchestration_task")
-    return tasks.explain()
+
+
+def test_planning_finds_ready_tasks_by_the_index_of_their_project(project: Project, agent: Agent) -> None:
+    fill(project)
+    asked: list[tuple[str, Any]] = []
+
+    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        asked.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        assert len(planned()) == planning.BATCH
+    found = [explain(sql, params) for sql, params in asked if '"unmet_dependencies" =' in sql]
+    assert len(found) == 2  # which projects have one, and which of this project are the next
+    assert [each for each in found if not re.search(r"\btask_ready_project\b", each)] == []
+
+
+def explain(sql: str, params: Any) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"{connection.ops.explain_query_prefix()} {sql}", params)
+        return "\n".join(str(row) for row in cursor.fetchall())
 
 
 def test_the_next_tasks_of_a_project_are_read_from_its_index_in_order(project: Project) -> None:

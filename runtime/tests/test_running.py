@@ -45,6 +45,13 @@ def test_it_starts_before_everything_else_that_waits_in_its_first_epoch(project:
     assert (run.task_id, run.epoch) == (task.pk, 1)
 
 
+def test_no_hold_keeps_an_attempt_that_waits_to_be_retried(task: Task, agent: Agent) -> None:
+    finish_run(running(task, agent), ending("failed", code="overloaded"))
+    commands.pause_task(Task.objects.get(), actor=ACTOR)
+    assert not run_task(Task.objects.get(), actor=ACTOR).is_held
+    assert [run.task_id for run in claim_all()] == [task.pk]
+
+
 def test_neither_a_hold_nor_a_date_keeps_it(task: Task) -> None:
     update_task(task, actor=ACTOR, not_before=timezone.now() + timedelta(days=1))
     commands.pause_task(task, actor=ACTOR)
