@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import django
+import hypothesis
 from django.contrib import admin
 
 from tests.environment import isolate
@@ -21,5 +22,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 django.setup()
 # As the web does it, before a test asks which pages there are.
 admin.autodiscover()
+
+# The same examples each time, however slow the machine is; `--hypothesis-profile=default` looks for new ones.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("steady")
 
 pytest_plugins = ["tests.selection", "tests.audit", "tests.cleaning", "tests.counts", "tests.sharing", "tests.statics"]

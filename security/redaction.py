@@ -1,80 +1,213 @@
 """Take secrets out of text and data on their way to a log, an event, a prompt or a browser.
 
-Every pattern is anchored by a literal and repeats only over one character class with an upper bound, so the
-time is linear in the length of the text whatever the text is.
+A pattern is tried only where one of its literals stands in the text. Each begins with a literal and repeats over one
+character class with an upper bound, or without one where nothing behind can fail, so that what was read is never read
+again. Thus the time is linear in the length of the text whatever the text is.
+
+What is masked once more stays as it is: the order of `_KINDS` is chosen so that no mask makes a secret of what stands
+around it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 MASK = "[redacted]"
 
-_SECRET_WORD = r"(?:api[_-]?key|secret(?:[_-]?key)?|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key|token|passwd|password|passphrase|credential)"
 
-# Whole secrets, known by their shape.
-_SHAPES = re.compile(
-    r"""
-    -----BEGIN\ [A-Z ]{0,40}PRIVATE\ KEY-----[^-]{0,20000}(?:-----END\ [A-Z ]{0,40}PRIVATE\ KEY-----)?
-    | \bsk-[A-Za-z0-9_-]{16,512}                      # Anthropic, OpenAI and their kin
-    | \bbbb_[A-Za-z0-9_-]{16,512}                     # our own API and run tokens
-    | \bgh[pousr]_[A-Za-z0-9]{20,255}                 # GitHub
-    | \bgithub_pat_[A-Za-z0-9_]{20,255}
-    | \bglpat-[A-Za-z0-9_-]{16,255}                   # GitLab
-    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b                   # AWS
-    | \bxox[abposr]-[A-Za-z0-9-]{10,255}              # Slack
-    | \bAIza[A-Za-z0-9_-]{30,100}                     # Google
-    | \b[sr]k_live_[A-Za-z0-9]{16,255}                # Stripe
-    | \bnpm_[A-Za-z0-9]{30,100}
-    | \bpypi-[A-Za-z0-9_-]{50,512}
-    | \beyJ[A-Za-z0-9_-]{10,4096}\.[A-Za-z0-9_-]{4,8192}\.[A-Za-z0-9_-]{4,1024}   # JSON Web Token
-    """,
-    re.VERBOSE,
-)
-# scheme://user:password@host
-_URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,128}:)([^\s/@]{1,512})(@)")
-# Authorization: Bearer xyz
-_HEADER = re.compile(r"(?i)(\b(?:bearer|basic)\s{1,4})([A-Za-z0-9+/=._~-]{8,4096})")
-# name = value, "name": "value", NAME=value
-_ASSIGNED = re.compile(
-    rf"""(?i)({_SECRET_WORD}["']?\s{{0,4}}[:=]\s{{0,4}}["']?)([^\s"',;}}\]\[{{(]{{6,4096}})""",
-)
-_SECRET_NAME = re.compile(rf"(?i){_SECRET_WORD}$")
-# What ends like a secret and is none: counters of the usage ledger.
-_PLAIN_NAME = re.compile(r"(?i)^(?:max_|min_|input_|output_|cache_|total_|idempotency_)")
+class _Kind(NamedTuple):
+    """One kind of secret: what must stand in the text in small letters, how it looks, what is left of it."""
 
+    anchors: tuple[str, ...]
+    pattern: re.Pattern[str]
+    left: str | Callable[[re.Match[str]], str]
+
+
+_PASSWORD = r"(?:passwd|password|passphrase)"
+_WORD = r"(?:api[_-]?key|secret(?:[_-]?key)?|(?:access|account|private)[_-]?key|token|passwd|password|passphrase|credential)"
+_WORDS = ("key", "secret", "token", "passw", "passphrase", "credential")
+_HEADERS = ("authorization", "cookie")
+
+# With its -----END line, or as far as a key can reach where that is cut off.
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:[\s\S]{0,32768}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|[\s\S]{0,32768})"
+)
+
+# "name": "value", NAME='value', environ["NAME"] = "value", and JSON inside a string: {\"name\": \"value\"}.
+# The value runs to its closing quote, or to the end: there is nothing behind it that could fail.
+_QUOTED = re.compile(
+    rf"""(?ix)
+    ( (?:{_WORD}|authorization|cookie) \\{{0,3}}["']?\]? \s{{0,4}}(?:[:=]{{1,3}}>?)\s{{0,4}}[$bfru]{{0,2}} )
+    (?! \\?["'][\w.-]{{0,64}}{_WORD}\\?["']\s{{0,4}}: )    # the next name, where the value is missing
+    (?: ( \"\"\" | "(?=[^"]) )   [^"\\]*(?:\\[\s\S][^"\\]*)*
+      | ( \'\'\' | '(?=[^']) )   [^'\\]*(?:(?:\\[\s\S]|'')[^'\\]*)*
+      | ( \\" (?!\\?") )         [^"\\]*(?:\\(?:\\\\"|[^"])[^"\\]*)*
+    )
+    """
+)
+
+# scheme://user:password@host. The password may hold '@', '/' and a quote that does not close what stands around.
+# What begins like a port is none; where no '@' follows, what was read is kept as it is.
+_CLOSING = r"""[\s,:;}\])\[<>]|\Z"""
+_URL_PASSWORD = re.compile(
+    rf"""(?x)
+    ( ://[^\s:/@\[\]"'<>]{{0,128}}: ) (?!\d{{1,5}}(?:[/?\#"'.`\\]|{_CLOSING}))
+    (?: ( [^\s"']*(?:["'](?!{_CLOSING})[^\s"']*)*@ ) | [^\s"']*(?:["'](?!{_CLOSING})[^\s"']*)* )
+    """
+)
+
+# Cookie: a=b; c="d". Without a first name=value it is a word of prose.
+_COOKIE = re.compile(
+    r"""(?ix) ( cookie[ \t]{0,4}:[ \t]{0,4} )
+    [^\s"'=;,:\[]{1,256}=[^\r\n"']*(?:(?<==)"[^"\r\n]*"?[^\r\n"']*)*
+    """
+)
+
+_FIRST = r"""[^\s"',;}\]\[{(]"""
+# A quote in the middle of a word does not end the value.
+_REST = r"""[^\s"',;}\]\[{(]*(?:["'](?=\w)[^\s"',;}\]\[{(]*)*"""
+
+# What may stand between a name and its token.
+_CARRIER = r"(?:bearer|basic|token)[ \t]{1,4}"
+# What is no value: words that say there is none, an operator, what stands before a quote, and what is dealt with apart.
+_NONE = rf"""(?!
+    [=>] | (?:none|null|nil|true|false|undefined)(?:[\s"',;)}}\]]|\Z) | [$bfru]{{1,2}}["']
+    | authorization[ \t]{{0,4}}[:=] | {_CARRIER}(?:\[redacted\]|{_FIRST}{{6}})
+)"""
+
+# NAME=value, name: value. A short value counts only under a password, behind '=' or alone to the end of the line.
+_BARE = re.compile(
+    rf"""(?ix)
+      ( {_WORD}["']?\s{{0,4}}[:=]\s{{0,4}}{_CARRIER} ) {_FIRST}{{6}}{_REST}
+    | ( {_PASSWORD}["']?= ) {_NONE} [^\s"']+(?:["'](?=\w)[^\s"']*)*
+    | ( {_PASSWORD}["']?\s{{0,4}}=\s{{0,4}} ) {_NONE} {_FIRST}{_REST}
+    | ( {_PASSWORD}["']?[ \t]{{0,4}}:[ \t]{{0,4}} ) {_NONE} {_FIRST}{{1,5}}(?=[ \t]{{0,4}}(?:[\r\n]|\Z))
+    | ( {_WORD}["']?\s{{0,4}}[:=]\s{{0,4}} ) (?!:) {_NONE} {_FIRST}{{6}}{_REST}
+    """
+)
+
+# Authorization: Scheme credentials. Of a scheme nobody knows we mask what cannot be prose: what holds a digit, what
+# stands alone on its line or is longer than any word, parameters.
+_SCHEME = r"(?:bearer|basic|token|digest|negotiate|ntlm|api-?key|apitoken|key|jwt|oauth|hawk|dpop|signature|sharedkey|aws4-hmac-sha256)"
+_UNMASKED = r"(?![\w-]{1,40}[ \t]{1,4}\[redacted\])"
+_AUTHORIZATION = re.compile(
+    rf"""(?ix)
+    ( authorization[ \t]{{0,4}}[:=][ \t]{{0,4}} )
+    (?: ( [\w-]{{1,40}}[ \t]{{1,4}} ) (?=[\w-]{{1,40}}="?[^\s"=]) [^\r\n]*
+      | ( {_SCHEME}[ \t]{{1,4}} ) [\w.~+/=-][^\s"']*
+      | {_UNMASKED} ( [\w-]{{1,40}}[ \t]{{1,4}} )? (?=[^\s"']{{0,256}}\d) [\w.~+/=-][^\s"']{{7,}}
+      | {_UNMASKED} ( [\w-]{{1,40}}[ \t]{{1,4}} )? [\w.~+/=-][^\s"']{{0,256}}+(?=[^\s"']|[ \t]{{0,4}}(?:["'\r\n]|\Z))[^\s"']*
+    )
+    """
+)
+# Credentials of these two also without their header; "basic" must look like base64, to be no plain word.
+_BEARER = re.compile(r"(?i)(bearer\s{1,4})[a-z0-9+/=._~-]{8,}")
+_BASIC = re.compile(
+    r"([Bb][Aa][Ss][Ii][Cc]\s{1,4})(?=[A-Za-z0-9+/=._~-][a-z._~-]{0,64}[A-Z0-9+/=])[A-Za-z0-9+/=._~-]{8,}"
+)
+
+# Where a word starts, also behind a line break that is written as an escape.
+_START = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))"
+# Three to five parts. The head is kept where the others do not follow.
+_JSON_WEB_TOKEN = re.compile(
+    _START + r"eyJ[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]{0,16384}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){0,2})?"
+)
+
+
+def _shape(pattern: str, *anchors: str) -> _Kind:
+    return _Kind(anchors, re.compile(pattern), MASK)
+
+
+# Those that must start a word come last: what is masked before them starts one.
+_KINDS = (
+    _Kind(("private key",), _PRIVATE_KEY, MASK),
+    _Kind(_WORDS + _HEADERS, _QUOTED, rf"\1\2\3\4{MASK}"),
+    _Kind(("://",), _URL_PASSWORD, lambda found: f"{found[1]}{MASK}@" if found[2] else found[0]),
+    _Kind(("cookie",), _COOKIE, rf"\1{MASK}"),
+    _Kind(_WORDS, _BARE, rf"\1\2\3\4\5{MASK}"),
+    _Kind(("authorization",), _AUTHORIZATION, rf"\1\2\3\4\5{MASK}"),
+    _Kind(("bearer",), _BEARER, rf"\1{MASK}"),
+    _Kind(("basic",), _BASIC, rf"\1{MASK}"),
+    _shape(r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{8,}", "hooks.slack.com"),
+    _shape(r"xox[abeposr][.-][A-Za-z0-9.-]{10,}", "xox"),  # Slack
+    _shape(r"gh[opusr]_[A-Za-z0-9]{20,}", "gh"),  # GitHub
+    _shape(r"github_pat_[A-Za-z0-9_]{20,}", "github_pat_"),
+    _shape(r"glpat-[A-Za-z0-9_-]{16,}", "glpat-"),  # GitLab
+    _shape(r"(?:AKIA|ASIA)[A-Z0-9]{16,}", "akia", "asia"),  # AWS
+    _shape(r"AIza[A-Za-z0-9_-]{30,}", "aiza"),  # Google
+    _shape(r"hf_[A-Za-z0-9]{20,}", "hf_"),  # Hugging Face
+    _shape(r"npm_[A-Za-z0-9]{30,}", "npm_"),
+    _shape(r"pypi-[A-Za-z0-9_-]{50,}", "pypi-"),
+    _shape(r"sk-ant-[A-Za-z0-9_-]{16,}", "sk-ant-"),  # Anthropic, wherever it stands
+    _Kind(("eyj",), _JSON_WEB_TOKEN, lambda found: MASK if found[1] else found[0]),
+    _shape(_START + r"[rs]k_live_[A-Za-z0-9]{16,}", "k_live_"),  # Stripe
+    _shape(_START + r"bbb_[A-Za-z0-9_-]{16,}", "bbb_"),  # our own API and run tokens
+    _shape(_START + r"sk-[A-Za-z0-9_-]{16,}", "sk-"),  # OpenAI and its kin
+)
 
 # One word shorter than this has none of the shapes above.
 _SHORTEST_WORD = 20
+
+_SECRET_NAME = re.compile(rf"(?i)(?:{_WORD}|authorization|cookie)$")
+# What ends like a secret and is none: counters of the usage ledger.
+_PLAIN_NAME = re.compile(r"(?i)^(?:max_|min_|input_|output_|cache_|total_|idempotency_)")
+# {"name": "API_KEY", "value": …}, as containers and archives of HTTP write them.
+_PAIRS = {"value": ("name", "key"), "Value": ("Name", "Key")}
 
 
 def redact(text: str) -> str:
     """Return the text with everything that looks like a secret masked."""
     if not text or (len(text) < _SHORTEST_WORD and text.isidentifier()):
         return text  # statuses, names of fields: most of what is recorded
-    text = _SHAPES.sub(MASK, text)
-    text = _URL_PASSWORD.sub(rf"\1{MASK}\3", text)
-    text = _HEADER.sub(rf"\1{MASK}", text)
-    return _ASSIGNED.sub(rf"\1{MASK}", text)
+    small = text.lower()
+    for anchors, pattern, left in _KINDS:
+        for anchor in anchors:
+            if anchor in small:
+                text = pattern.sub(left, text)
+                break
+    return text
 
 
 def redact_data(value: Any) -> Any:
-    """Return a copy of JSON-like data with each string redacted, and values under secret names masked whole."""
+    """Return a copy of JSON-like data with each string redacted, and all that stands under secret names masked.
+
+    Numbers, booleans and None stay: counters are called like secrets.
+    """
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {_key(name): _named(name, item) for name, item in value.items()}
+        masked = {_key(name): _named(name, item) for name, item in value.items()}
+        return _without_pairs(masked) if "value" in masked or "Value" in masked else masked
     if isinstance(value, list | tuple):
         return [redact_data(item) for item in value]
     return value
 
 
 def _named(name: Any, item: Any) -> Any:
-    if not isinstance(item, str):
-        return item if item is None or isinstance(item, int | float) else redact_data(item)
-    return MASK if item and isinstance(name, str) and _is_secret_name(name) else redact(item)
+    if item is None or isinstance(item, int | float):
+        return item
+    if isinstance(name, str) and _is_secret_name(name):
+        return _masked(item)
+    return redact(item) if isinstance(item, str) else redact_data(item)
+
+
+def _without_pairs(data: dict[Any, Any]) -> dict[Any, Any]:
+    for value in _PAIRS.keys() & data.keys():
+        if any(isinstance(data.get(name), str) and _is_secret_name(data[name]) for name in _PAIRS[value]):
+            data[value] = _masked(data[value])
+    return data
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_key(name): _masked(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item) for item in value]
+    return value if not value or isinstance(value, int | float) else MASK
 
 
 @lru_cache(maxsize=1024, typed=True)
