@@ -185,6 +185,8 @@ def _tasks(room_: Room, used_up: Collection[int]) -> list[Task]:
 def _fair_order(room_: Room) -> list[int]:
     """Return the open projects that have a task which is due. Of the others no tasks are asked for."""
     open_ = [project.id for project in room_.projects.values() if _has_room(project) and _able_agents(project)]
+    if len(open_) < 2:
+        return open_
     # With its order and limit, which keep both databases from looking at more than the first.
     first = Task.objects.due().filter(project_id=OuterRef("pk")).values("pk")[:1]
     waiting = Project.objects.filter(pk__in=open_).alias(first=Subquery(first)).filter(first__isnull=False)
