@@ -304,10 +304,18 @@ def test_planning_asks_as_often_for_many_tasks_as_for_few(project: Project, agen
 
 def test_projects_with_nothing_to_do_are_not_asked_one_by_one(project: Project, agent: Agent, tmp_path: Path) -> None:
     make_task(project)
-    alone = queries()
-    for name in ("idle", "idler"):
+    another_project(tmp_path, "idle", tasks=0)
+    with_one = queries()
+    for name in ("idler", "idlest"):
         another_project(tmp_path, name, tasks=0)
-    assert queries() == alone
+    assert queries() == with_one
+
+
+def test_of_a_single_project_no_order_is_asked_for(project: Project, agent: Agent, tmp_path: Path) -> None:
+    make_task(project)
+    alone = queries()
+    another_project(tmp_path, "idle", tasks=0)
+    assert queries() == alone + 1
 
 
 def test_planning_reads_no_more_of_a_task_than_it_looks_at(project: Project, agent: Agent) -> None:
@@ -335,8 +343,11 @@ def fill(project: Project) -> None:
         cursor.execute("ANALYZE orchestration_task")
 
 
-def test_planning_finds_ready_tasks_by_the_index_of_their_project(project: Project, agent: Agent) -> None:
+def test_planning_finds_ready_tasks_by_the_index_of_their_project(
+    project: Project, agent: Agent, tmp_path: Path
+) -> None:
     fill(project)
+    another_project(tmp_path, "idle", tasks=0)
     asked: list[tuple[str, Any]] = []
 
     def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
