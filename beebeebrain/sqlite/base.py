@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django.db.backends.sqlite3 import base
+from django.db.backends.sqlite3 import base, features
 
 from beebeebrain.sqlite.courtesy import waiting
 from beebeebrain.sqlite.line import Line
@@ -55,9 +55,16 @@ class Cursor(base.SQLiteCursorWrapper):
             time.sleep(LOOK_S)
 
 
+class Features(features.DatabaseFeatures):
+    """What SQLite has to know: RETURNING and UPDATE FROM, with which many rows are written at once."""
+
+    minimum_database_version = (3, 35)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """A connection that waits as this module says, each time for up to `patience_s` seconds."""
 
+    features_class = Features
     patience_s: float
 
     def get_new_connection(self, conn_params: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db.utils import OperationalError
+from django.db.utils import NotSupportedError, OperationalError
 
 from beebeebrain.sqlite import courtesy
 from beebeebrain.sqlite.base import Cursor, DatabaseWrapper
@@ -55,6 +55,14 @@ def test_a_transaction_begins_when_the_one_before_has_ended(path: Path, rival: s
     threading.Timer(0.05, rival.rollback).start()
     begin(wrapper)
     assert wrapper.connection.in_transaction
+    wrapper.close()
+
+
+def test_a_sqlite_that_is_too_old_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapper = connect(path, 1)
+    monkeypatch.setattr(wrapper, "get_database_version", lambda: (3, 34, 1))
+    with pytest.raises(NotSupportedError, match=r"SQLite 3\.35 or later is required \(found 3\.34\.1\)"):
+        wrapper.check_database_version_supported()
     wrapper.close()
 
 
