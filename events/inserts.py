@@ -10,7 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from django.db import connection
@@ -84,7 +84,7 @@ class _OnSQLite(_Table):
             return connection.ops.adapt_datetimefield_value
         if isinstance(field, JSONField):
             return json.dumps
-        return _prepared(field) if isinstance(field, DecimalField) else None
+        return partial(field.get_db_prep_save, connection=connection) if isinstance(field, DecimalField) else None
 
     def write(self, cursor: Any, rows: list[list[Any]]) -> None:
         place = f"({', '.join(['%s'] * len(self.fields))})"
@@ -107,7 +107,3 @@ class _OnPostgreSQL(_Table):
     def write(self, cursor: Any, rows: list[list[Any]]) -> None:
         columns = [str(field.column) for field in self.fields]
         cursor.execute(self._statement, [dumped(dict(zip(columns, row, strict=True)) for row in rows)])
-
-
-def _prepared(field: Field[Any, Any]) -> Prepare:
-    return lambda value: field.get_db_prep_save(value, connection)

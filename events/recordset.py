@@ -22,5 +22,8 @@ def recordset(fields: Sequence[Field[Any, Any]]) -> str:
 
 
 def dumped(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows, by column, as the parameter of a `recordset`. Times are ISO texts, decimals are texts."""
+    """Return rows, by column, as the parameter of a `recordset`. Times are ISO texts, decimals are texts.
+
+    No text may hold NUL: PostgreSQL refuses it, and SQLite's JSON would end the text there.
+    """
     return json.dumps(list(rows))

@@ -22,8 +22,8 @@ from runtime.states import RunStatus
 BATCH = 64
 # So many rows more than there is room for are looked at: some may not be able to start.
 _SPARE = 16
-# So often what has used up its own limits is left out and the rest looked at again, at most.
-_LOOKS = 8
+# So often is looked at most, each time without what was found to have used up its own limits.
+_LOOKS = 9
 
 # What the policy looks at in a task, and in the queued run of one. The rest of a row costs more to read than to find.
 _OF_TASK = ("project_id", "status", "assignee_id", "not_before", "limits")
@@ -71,12 +71,12 @@ def candidates(room_: Room) -> list[Candidate]:
     """Return what might start, the first first: queued runs, then tasks, fair over the projects."""
     if room_.free <= 0:
         return []
-    found, used_up = _look(room_, set())
+    used_up: set[int] = set()
     for _ in range(_LOOKS):
-        if not used_up:
-            break
         found, more = _look(room_, used_up)
-        used_up = used_up | more if more else set()
+        if not more:
+            break
+        used_up |= more
     return found
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
+import structlog
 from django.db.models import F
 from django.utils import timezone
 
@@ -14,6 +13,8 @@ from runtime.models import TaskRun
 from runtime.services.resuming import resume_run
 from runtime.starting import directory_of
 from runtime.states import ACTIVE, RunStatus
+
+log = structlog.get_logger("bbb.runtime")
 
 
 def deliver_answers(*, owner: str) -> int:
@@ -30,9 +31,7 @@ def _deliver(item: InboxItem, *, owner: str) -> bool:
         return _delivered(item)
     if run.status == RunStatus.RUNNING and run.owner == owner and item.dedupe_key.startswith("ask:"):
         # Written before the mark is committed: an answer told twice does no harm, one never told would.
-        with suppress(OSError):  # it was swept away, or the disk is full: then it is told later, or its run ends
-            directory_of(run).send(f"answer-{item.dedupe_key.rsplit(':', 1)[1]}", {"text": item.user_input})
-            return _delivered(item)
+        return _is_left(run, item) and _delivered(item)
     if run.status != RunStatus.INTERRUPTED:
         return False
     try:
@@ -41,6 +40,16 @@ def _deliver(item: InboxItem, *, owner: str) -> bool:
     except Conflict:
         return False
     return _delivered(item)
+
+
+def _is_left(run: TaskRun, item: InboxItem) -> bool:
+    """Leave the answer where the runner looks for it; False when that cannot be now: then it is left later, or the run ends."""
+    try:
+        directory_of(run).send(f"answer-{item.dedupe_key.rsplit(':', 1)[1]}", {"text": item.user_input})
+    except OSError as error:  # the directory was swept away, or the disk is full
+        log.warning("answer_not_left", item_id=item.pk, run_id=run.pk, error=str(error))
+        return False
+    return True
 
 
 def _told(item: InboxItem) -> str:

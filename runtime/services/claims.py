@@ -94,8 +94,8 @@ class _Batch:
 
     def _has_room(self, agent: Agent, wanted: Iterable[str]) -> bool:
         """Tell whether agent and project still work, and no cap is reached: the slots', and that of the reviews."""
-        project, is_stopped = agent.project, agent.project.is_paused or agent.project.is_archived
-        if is_stopped or agent.status != AgentStatus.ACTIVE:
+        project = agent.project
+        if agent.status != AgentStatus.ACTIVE or project.is_paused or project.is_archived:
             return False
         if any(self._locked[key].running >= self._locked[key].cap for key in wanted):
             return False

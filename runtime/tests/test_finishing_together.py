@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -11,11 +12,12 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
+from events.inserts import insert_all
 from events.models import Event
 from events.states import EventType
 from inbox.models import InboxItem
 from llm.models import UsageDaily
-from orchestration.models import Agent, Project
+from orchestration.models import Agent, Project, Task
 from orchestration.services.projects import update_project
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
@@ -74,6 +76,23 @@ def test_each_run_ends_with_what_it_said_and_used(begin: Begin) -> None:
     found = TaskRun.objects.order_by("pk").values_list("summary", "token_in", "cost_usd", "turns", "owner", "version")
     assert list(found) == [(f"Did {run.pk}.", 100, Decimal("0.01"), 2, "", 3) for run in runs]
     assert {item.content for item in InboxItem.objects.all()} == {f"Did {run.pk}." for run in runs}
+
+
+@pytest.mark.breaks_invariants  # tasks that are done without ever having been ready
+def test_the_ends_are_not_looked_for_among_all_runs(begin: Begin, project: Project, agent: Agent) -> None:
+    over = [Task(project=project, title="Over", status=TaskStatus.DONE) for _ in range(2000)]
+    insert_all(Task, over)
+    own = {"agent": agent, "attempt": 1, "status": RunStatus.SUCCEEDED, "trace_id": "t"}
+    insert_all(TaskRun, [TaskRun(task=task, idempotency_key=f"over-{task.pk}", **own) for task in over])
+    with CaptureQueriesContext(connection) as captured:
+        assert finish_together([Ending(run, ending("finished")) for run in begin(3)])
+    [end] = [query["sql"] for query in captured if re.match("UPDATE .* AS given", query["sql"], re.DOTALL)]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ANALYZE")
+        cursor.execute(f"{connection.ops.explain_query_prefix()} {end.replace('%', '%%')}", [])
+        plan = "\n".join(str(row) for row in cursor.fetchall())
+    assert not re.search(r"SCAN run\b|Seq Scan on runtime_taskrun", plan), plan
 
 
 def test_what_is_shared_is_settled_for_all(begin: Begin) -> None:
