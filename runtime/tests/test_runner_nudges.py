@@ -80,6 +80,7 @@ def test_a_word_that_comes_as_the_turn_ends_does_not_confuse_the_turns(tmp_path:
             ended = runner.wait()
         made = len(standin.requests)
     assert (ended.outcome, ended.message) == ("finished", "All done.")
-    assert len(runner.lines("tool_call")) == 1
     # What it heard too late begins a turn that is cut short: without that it would go on until the process ends.
+    # It may have called once more by then, and was refused: one report was taken.
+    assert len(runner.lines("system", "finish")) == 1
     assert made <= 6
