@@ -8,7 +8,6 @@ from decimal import Decimal
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import ExpressionWrapper, F, Q
-from django.utils import timezone
 
 from orchestration.states import (
     OVER,
@@ -111,9 +110,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Return tasks that nothing but time, slots and budgets keeps from starting."""
         return self.filter(_READY, project__is_archived=False)
 
-    def due(self) -> TaskQuerySet:
+    def due(self, now: datetime) -> TaskQuerySet:
         """Return ready tasks whose `not_before` has passed, the next to start first."""
-        now = timezone.now()
         return self.ready().filter(Q(not_before__isnull=True) | Q(not_before__lte=now)).in_order()
 
     def next_due(self, now: datetime) -> TaskQuerySet:

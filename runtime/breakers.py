@@ -17,12 +17,14 @@ from django.db import connection
 from llm.credentials import fingerprint
 from llm.models import Breaker
 from runtime.models import TaskRun
+from sql.prepared import PreparedQuery
+
+_not_closed = PreparedQuery(Breaker.objects.not_closed)
 
 
 def here() -> dict[str, Breaker]:
     """Return, by provider, the breakers that are not closed of the credentials that clients would find on this host."""
-    rows = Breaker.objects.not_closed()
-    return {row.provider: row for row in rows if row.fingerprint == fingerprint(row.provider, os.environ)}
+    return {row.provider: row for row in _not_closed() if row.fingerprint == fingerprint(row.provider, os.environ)}
 
 
 def as_far_as_known() -> dict[str, Breaker]:

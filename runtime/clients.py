@@ -6,11 +6,21 @@ import os
 from collections.abc import Container, Iterable
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from llm import operator_settings
 from llm.operator_settings import OperatorSettingsError
 from orchestration.models import Agent, Project
 from orchestration.states import AgentStatus
+from sql.prepared import PreparedQuery
+
+
+def _providers_of_active() -> QuerySet[Agent, str]:
+    active = Agent.objects.filter(status=AgentStatus.ACTIVE, project__is_archived=False)
+    return active.order_by().values_list("provider", flat=True).distinct()
+
+
+_active_providers = PreparedQuery(_providers_of_active)
 
 
 class ClientsMissing(Exception):
@@ -35,8 +45,7 @@ def refusal(provider: str) -> OperatorSettingsError | None:
 def missing(providers: Iterable[str] | None = None) -> dict[str, OperatorSettingsError]:
     """Return the providers that cannot work here, with the reason; of those given, or of all active agents."""
     if providers is None:
-        active = Agent.objects.filter(status=AgentStatus.ACTIVE, project__is_archived=False)
-        providers = active.order_by().values_list("provider", flat=True).distinct()
+        providers = _active_providers()
     return {provider: found for provider in providers if (found := refusal(provider))}
 
 

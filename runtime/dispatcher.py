@@ -42,9 +42,9 @@ from runtime.rundir import ExitRecord
 from runtime.services.alerts import alert_missing_clients
 from runtime.services.answers import deliver_answers
 from runtime.services.breaking import close_answered
-from runtime.services.claims import claim
 from runtime.services.completing import COMPLETED
 from runtime.services.finishing import finish_run
+from runtime.services.handshakes import begin
 from runtime.services.moves import record_stale
 from runtime.services.promoting import promote_due
 from runtime.strays import Strays
@@ -175,7 +175,7 @@ class Dispatcher:
         return landing.land_approved(actor=self.actor) > 0
 
     def dispatch(self) -> bool:
-        """Plan, claim what the plan says, and start it after the commit."""
+        """Plan, begin what the plan says, and launch it after the commit."""
         missing = clients.missing()
         if self._is_news(missing):
             log.warning("clients_missing", **{provider: str(error) for provider, error in missing.items()})
@@ -185,28 +185,15 @@ class Dispatcher:
         chosen = plan(planning.candidates(room), room).start[: self._batch()]
         if chosen and self._is_outdated():
             return False
-        started = claim(chosen, owner=self._owner) if chosen else []
+        started = begin(chosen, owner=self._owner) if chosen else []
         if self._starts_left is not None:
             self._starts_left -= len(started)
-        for number, run in enumerate(self._shake_hands(started), start=1):
+        for number, run in enumerate(started, start=1):
             self.heartbeat()  # a start may take its time
             self._start(run)
             if number % STARTS == 0:
                 self.supervise()
         return bool(started)
-
-    def _shake_hands(self, claimed: list[TaskRun]) -> list[TaskRun]:
-        """Make the handshake of what was claimed; return what is to be started. One that was superseded takes no other with it."""
-        if not claimed:
-            return []
-        try:
-            starting.shake_hands(claimed)
-        except StaleRun:
-            if len(claimed) > 1:
-                return [run for each in claimed for run in self._shake_hands([each])]
-            record_stale(claimed[0], action="start")
-            return []
-        return claimed
 
     def _is_outdated(self) -> bool:
         """Tell whether a newer version is there, which is to begin what is begun from now on."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Container, Iterable, Mapping
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Count, F, OuterRef, Q, Subquery
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
 from llm.models import Breaker
 from orchestration.models import Agent, Project, Task
@@ -17,6 +17,7 @@ from runtime import allowances, breakers, leases, slots
 from runtime.allowances import Day, spent
 from runtime.models import Slot, TaskRun
 from runtime.states import RunStatus
+from sql.prepared import PreparedQuery
 
 # More than this is not started in one go: a long write transaction starves the other writers.
 BATCH = 64
@@ -30,6 +31,26 @@ _OF_TASK = ("project_id", "status", "assignee_id", "not_before", "limits")
 _OF_RUN = ("agent_id", "task_id", *(f"task__{name}" for name in _OF_TASK))
 
 
+def _firsts_of(
+    project: int, agents: Collection[int], leaving_out: Collection[int], now: datetime, *, limit: int
+) -> QuerySet[Task]:
+    is_for_able = Q(assignee__isnull=True) | Q(assignee__in=agents)
+    rows = Task.objects.due(now).filter(is_for_able, project_id=project).exclude(pk__in=leaving_out)
+    return rows.only(*_OF_TASK)[:limit]
+
+
+def _queued_for(agents: Collection[int], leaving_out: Collection[int], *, limit: int) -> QuerySet[TaskRun]:
+    waiting = TaskRun.objects.unowned().filter(task__is_held=False, agent__in=agents).exclude(task__in=leaving_out)
+    return waiting.select_related("task").only(*_OF_RUN)[:limit]
+
+
+_open_projects = PreparedQuery(lambda: Project.objects.filter(is_archived=False))
+_agents_of = PreparedQuery(lambda projects: Agent.objects.filter(project__in=projects))
+_running = PreparedQuery(lambda: Slot.objects.values_list("key", "running"))
+_first_tasks_of = PreparedQuery(_firsts_of)
+_queued_runs_for = PreparedQuery(_queued_for)
+
+
 def room(
     projects: Iterable[Project] | None = None,
     *,
@@ -41,12 +62,12 @@ def room(
     `missing` names the providers whose client cannot work here, `limits` the breakers that keep others from starting;
     without, those of this host.
     """
-    chosen = list(Project.objects.filter(is_archived=False)) if projects is None else list(projects)
+    chosen = _open_projects() if projects is None else list(projects)
     now = leases.now()
     limits = breakers.keeping_back(breakers.here(), now) if limits is None else limits
-    running = dict(Slot.objects.values_list("key", "running"))
+    running = dict(_running())
     agents, day = defaultdict(list), Day()
-    for agent in Agent.objects.filter(project__in=chosen):
+    for agent in _agents_of([project.pk for project in chosen]):
         agents[agent.project_id].append(_agent_room(agent, running, missing, limits, spent(day.left(agent))))
     spent_in_all = spent(day.left_in_all())
     reviews = waiting_in_review(chosen)
@@ -150,13 +171,11 @@ def review_left(project: Project, reviews: Mapping[int, int], running: int) -> i
 def waiting_in_review(projects: Iterable[Project]) -> dict[int, int]:
     """Return how many tasks wait for a review, by project, where there is a cap on them."""
     capped = [project.pk for project in projects if project.max_in_review]
-    counted = (
-        Task.objects.filter(project__in=capped, status=TaskStatus.REVIEW, approved_at__isnull=True)
-        .values("project")
-        .annotate(count=Count("id"))
-        .order_by()
-    )
-    return {row["project"]: row["count"] for row in counted} if capped else {}
+    if not capped:
+        return {}
+    waiting = Task.objects.filter(project__in=capped, status=TaskStatus.REVIEW, approved_at__isnull=True)
+    counted = waiting.values("project").annotate(count=Count("id")).order_by()
+    return {row["project"]: row["count"] for row in counted}
 
 
 def _limit(room_: Room) -> int:
@@ -167,13 +186,12 @@ def _limit(room_: Room) -> int:
 def _queued_runs(room_: Room, used_up: Collection[int]) -> list[TaskRun]:
     """Return the first queued runs, leaving out those that could not go on now: they would hide the others."""
     able = [agent for project in room_.projects.values() if _has_room(project) for agent in _able_agents(project)]
-    waiting = TaskRun.objects.unowned().filter(task__is_held=False, agent__in=able).exclude(task__in=used_up)
-    return list(waiting.select_related("task").only(*_OF_RUN)[: _limit(room_)])
+    return _queued_runs_for(able, used_up, limit=_limit(room_))
 
 
 def _tasks(room_: Room, used_up: Collection[int]) -> list[Task]:
     """Take the first tasks of each project in turn, the project served longest ago first."""
-    firsts = (_first_tasks(room_.projects[project], used_up, _limit(room_)) for project in _fair_order(room_))
+    firsts = (_first_tasks(room_, room_.projects[project], used_up) for project in _fair_order(room_))
     queues = [queue for queue in firsts if queue]
     found: list[Task] = []
     while queues and len(found) < _limit(room_):
@@ -188,16 +206,14 @@ def _fair_order(room_: Room) -> list[int]:
     if len(open_) < 2:
         return open_
     # With its order and limit, which keep both databases from looking at more than the first.
-    first = Task.objects.due().filter(project_id=OuterRef("pk")).values("pk")[:1]
+    first = Task.objects.due(room_.now).filter(project_id=OuterRef("pk")).values("pk")[:1]
     waiting = Project.objects.filter(pk__in=open_).alias(first=Subquery(first)).filter(first__isnull=False)
     return list(waiting.order_by(F("last_served_at").asc(nulls_first=True), "id").values_list("pk", flat=True))
 
 
-def _first_tasks(project: ProjectRoom, used_up: Collection[int], limit: int) -> list[Task]:
+def _first_tasks(room_: Room, project: ProjectRoom, used_up: Collection[int]) -> list[Task]:
     """Return the project's next tasks, leaving out those whose agent could not take them now."""
-    is_for_able = Q(assignee__isnull=True) | Q(assignee__in=_able_agents(project))
-    rows = Task.objects.due().filter(is_for_able, project_id=project.id).exclude(pk__in=used_up)
-    return list(rows.only(*_OF_TASK)[:limit])
+    return _first_tasks_of(project.id, _able_agents(project), used_up, room_.now, limit=_limit(room_))
 
 
 def _has_room(project: ProjectRoom) -> bool:
@@ -231,5 +247,5 @@ def _next_reset(now: datetime) -> datetime | None:
     resets = [row.reset_at for row in breakers.here().values() if row.reset_at and row.reset_at > now]
     if not resets:
         return None
-    is_waiting = TaskRun.objects.unowned().filter(task__is_held=False).exists() or Task.objects.due().exists()
+    is_waiting = TaskRun.objects.unowned().filter(task__is_held=False).exists() or Task.objects.due(now).exists()
     return min(resets) if is_waiting else None

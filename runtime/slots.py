@@ -13,8 +13,13 @@ from django.db.models import F
 
 from orchestration.models import Agent, Project
 from runtime.models import Slot, TaskRun
+from sql.prepared import PreparedQuery, PreparedUpdate
 
 GLOBAL = "global"
+
+_present = PreparedQuery(lambda keys: Slot.objects.filter(key__in=keys).values_list("key"))
+_locked = PreparedQuery(lambda keys: Slot.objects.select_for_update().filter(key__in=keys).order_by("key"))
+_add = PreparedUpdate(lambda keys, count: (Slot.objects.filter(key__in=keys), {"running": F("running") + count}))
 
 
 def project_key(project_id: int) -> str:
@@ -41,8 +46,11 @@ def caps(project: Project, agent: Agent) -> dict[str, int]:
 
 def lock(caps_: dict[str, int]) -> dict[str, Slot]:
     """Lock the slots of these keys, made or brought to their cap where needed, and return them by key."""
-    Slot.objects.bulk_create([Slot(key=key, cap=cap) for key, cap in sorted(caps_.items())], ignore_conflicts=True)
-    locked = {slot.key: slot for slot in Slot.objects.select_for_update().filter(key__in=caps_).order_by("key")}
+    if len(_present(list(caps_))) < len(
+        caps_
+    ):  # looked at before any is locked: a row made later would be out of order
+        Slot.objects.bulk_create([Slot(key=key, cap=cap) for key, cap in sorted(caps_.items())], ignore_conflicts=True)
+    locked = {slot.key: slot for slot in _locked(list(caps_))}
     for key, slot in locked.items():
         if slot.cap != caps_[key]:
             slot.cap = caps_[key]
@@ -64,13 +72,13 @@ def store(taken: Counter[str]) -> None:
     """Write how many were taken of each slot. The slots are locked by the caller."""
     for count in sorted(set(taken.values())):
         keys_ = [key for key in taken if taken[key] == count]
-        Slot.objects.filter(key__in=keys_).update(running=F("running") + count)
+        _add(keys_, count)
 
 
 def lock_for(runs: Iterable[TaskRun]) -> list[str]:
     """Lock the slots these runs count against, and return their keys, each as often as it is held."""
     held = [key for run in runs for key in keys(run.task.project_id, run.agent_id)]
-    list(Slot.objects.select_for_update().filter(key__in=set(held)).order_by("key").values_list("key", flat=True))
+    _locked(set(held))
     return held
 
 

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import Sum, Value
-from django.db.models.functions import Coalesce
-from django.utils import timezone
+from django.db.models import Sum
 
-from events import services as events
 from llm import operator_settings
-from llm.credentials import fingerprint
 from orchestration import git
 from runtime import briefs, workspace
 from runtime.exceptions import StaleRun, StartFailed
 from runtime.executors import local
-from runtime.hosts import host_id
 from runtime.models import RunLog, TaskRun
-from runtime.processes import TAG, boot_id, end_processes, start_ticks, tagged
+from runtime.processes import TAG, end_processes, start_ticks, tagged
 from runtime.rundir import RunDirectory, RunDirectoryExists, RunRequest
-from runtime.services.moves import move_together, write_fenced
-from runtime.states import LogKind, RunStatus
+from runtime.services.handshakes import shake_hands
+from runtime.services.moves import write_fenced
+from runtime.states import LogKind
 from security.exceptions import PathNotAllowed
 
 log = structlog.get_logger("bbb.runtime")
@@ -48,30 +42,6 @@ def start(run: TaskRun) -> RunDirectory:
     """Start a run that this scheduler has claimed: the handshake, and the process. Raises StaleRun and StartFailed."""
     shake_hands([run])
     return launch(run)
-
-
-@events.unit_of_work()
-def shake_hands(runs: Sequence[TaskRun]) -> None:
-    """Make the handshake `queued → running` of runs that were claimed together, all or none. Whoever loses it starts nothing.
-
-    Raises StaleRun when one of them has been superseded.
-    """
-    for provider, alike in groupby(sorted(runs, key=_provider), key=_provider):
-        group = list(alike)
-        move_together(
-            group,
-            RunStatus.RUNNING,
-            actor=f"scheduler:{group[0].owner}",
-            started_at=Coalesce("started_at", Value(timezone.now())),
-            host_id=host_id(),
-            boot_id=boot_id(),
-            log_offset=0,
-            credential=fingerprint(provider, os.environ),
-        )
-
-
-def _provider(run: TaskRun) -> str:
-    return run.agent.provider
 
 
 def launch(run: TaskRun) -> RunDirectory:
@@ -171,5 +141,6 @@ def _request(run: TaskRun, *, needs_setup: bool) -> RunRequest:
         "idle_timeout_s": settings.IDLE_TIMEOUT_S,
         "ask_wait_s": settings.ASK_WAIT_S,
         "max_check_rounds": settings.MAX_CHECK_ROUNDS,
+        "max_log_bytes": settings.RUN_LOG_MAX_BYTES,
     }
     return RunRequest(**wanted)

@@ -13,11 +13,17 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from sql.prepared import PreparedQuery
+
+_newest_migration = PreparedQuery(
+    lambda: MigrationRecorder(connection).migration_qs.order_by("-pk").values_list("pk", "app", "name")[:1]
+)
+
 
 def is_database_newer() -> bool:
     """Tell whether a newer version has migrated the database beyond this code. One query, mostly."""
-    applied = MigrationRecorder(connection).migration_qs
-    return bool(_unknown(applied.order_by("-pk").values_list("pk", "app", "name").first()))
+    newest = _newest_migration()
+    return bool(_unknown(newest[0] if newest else None))
 
 
 @cache

@@ -36,13 +36,14 @@ def logs() -> None:
     from runtime.rundir import RunDirectory
     from runtime.runner.journal import Journal
     from runtime.services.claims import claim
+    from runtime.services.handshakes import shake_hands
 
     project, agent = inline.staffed(settings.BBB_HOME / "talkative", name="Talkative")
     settings.MAX_PARALLEL_RUNS += 1  # those that drain may have taken all the others
     with events.unit_of_work():  # or they would take this one as well
         task = make_task(project, assignee=agent)
         [run] = claim([Choice(task.pk, agent.pk, None)], owner="talkative")
-    starting.shake_hands([run])
+    shake_hands([run])
     path = starting.directory_of(run).path
     path.mkdir(parents=True)
     watched = supervision.Watch(run=run, directory=RunDirectory(path))

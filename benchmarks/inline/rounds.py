@@ -15,12 +15,12 @@ from orchestration.scheduler import plan
 from orchestration.services.graphs import TaskDraft, create_graph
 from orchestration.services.locks import give_way
 from orchestration.tests.factories import ACTOR, make_agent, make_project
-from runtime import landing, planning, starting
+from runtime import landing, planning
 from runtime.models import TaskRun
 from runtime.rundir import ExitRecord, Usage
-from runtime.services.claims import claim
 from runtime.services.completing import Ending
 from runtime.services.finishing import finish_run, finish_together
+from runtime.services.handshakes import begin
 
 OWNER = "benchmark"
 FEW = 16
@@ -68,9 +68,8 @@ def run_some() -> int:
     """Do one round; return how many runs it has finished."""
     room = planning.room()
     chosen = plan(planning.candidates(room), room).start[: planning.BATCH]
-    runs = claim(chosen, owner=OWNER) if chosen else []
+    runs = begin(chosen, owner=OWNER) if chosen else []
     if runs:
-        starting.shake_hands(runs)
         _finish([_ending(run) for run in runs])
         landing.land_approved(actor=OWNER)
     return len(runs)

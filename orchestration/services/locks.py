@@ -9,6 +9,9 @@ from django.db import connection
 
 from orchestration.exceptions import Gone
 from orchestration.models import Task
+from sql.prepared import PreparedQuery
+
+_locked = PreparedQuery(lambda ids: Task.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("id"))
 
 # Any constant will do; nobody else in the database takes advisory locks with it.
 _GRAPH_LOCK = 7_788_002
@@ -33,8 +36,7 @@ def lock_tasks(ids: Iterable[int]) -> dict[int, Task]:
 
     The lock leaves their ids alone (`no_key`): rows that point to them can be inserted meanwhile.
     """
-    rows = Task.objects.select_for_update(no_key=True).filter(pk__in=set(ids)).order_by("id")
-    return {task.pk: task for task in rows}
+    return {task.pk: task for task in _locked(set(ids))}
 
 
 def lock_task(task: Task) -> Task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db.models import F, Q, QuerySet
@@ -32,6 +33,7 @@ from orchestration.services.dependencies import (
 from orchestration.services.locks import lock_graph
 from orchestration.services.rows import checked, refuse_archived, reread, stale, update_row
 from orchestration.states import OVER, TaskStatus, sources
+from sql.prepared import PreparedUpdate
 
 
 @events.unit_of_work()
@@ -148,15 +150,14 @@ def move_locked_tasks(
     actor: str,
     reason: str = "",
     traces: Mapping[int, str] | None = None,
-    **changes: Any,
+    approved_at: datetime | None = None,
 ) -> None:
     """Move tasks that were locked and read in this transaction by one UPDATE: all of them or, with InvalidTransition, none.
 
     `traces` are their trace ids, by task. For those that are done there is `finish_tasks`: it lets others start.
     """
-    written = {**_moved_fields(to, reason), **changes}
-    rows = Task.objects.filter(pk__in=[task.pk for task in tasks])
-    moved = rows.filter(status__in=sources(to), is_archived=False).update(version=F("version") + 1, **written)
+    written = {**_moved_fields(to, reason), "approved_at": approved_at}
+    moved = _move([task.pk for task in tasks], reason[:300], written["updated_at"], approved_at, to=to)
     if moved < len(tasks):
         raise InvalidTransition(f"Of {len(tasks)} tasks {len(tasks) - moved} cannot become {to}.")
     for task in tasks:
@@ -164,6 +165,17 @@ def move_locked_tasks(
         for name, value in (written | {"version": task.version + 1}).items():
             setattr(task, name, value)
         _record_move(task, before=before, actor=actor, trace_id=(traces or {}).get(task.pk))
+
+
+def _locked_move(
+    ids: Collection[int], reason: str, now: datetime, approved_at: datetime | None, *, to: TaskStatus
+) -> tuple[QuerySet[Task], dict[str, Any]]:
+    rows = Task.objects.filter(pk__in=ids, status__in=sources(to), is_archived=False)
+    new = {"version": F("version") + 1, "updated_at": now, "approved_at": approved_at}
+    return rows, _moved_fields(to, "") | {"status_reason": reason} | new
+
+
+_move = PreparedUpdate(_locked_move)
 
 
 def finish_tasks(tasks: Iterable[Task], *, actor: str, reason: str, traces: Mapping[int, str]) -> set[int]:

@@ -24,7 +24,7 @@ def alert_missing_clients(missing: Mapping[str, Exception], *, actor: str) -> No
     for provider, error in missing.items():
         for project in _staffed_with(provider):
             # Locked, so that it is not deleted before the item that points to it is there.
-            due = Task.objects.due().select_for_update(of=("self",), no_key=True, skip_locked=True)
+            due = Task.objects.due(timezone.now()).select_for_update(of=("self",), no_key=True, skip_locked=True)
             task = due.filter(project=project).first()
             key = f"no-client:{project.pk}:{provider}"
             if task is not None and not _was_said(project, key):

@@ -23,9 +23,14 @@ from runtime.models import Slot, TaskRun
 from runtime.retries import POISONED
 from runtime.services.moves import record_move
 from runtime.states import RunStatus
+from sql.prepared import PreparedQuery, PreparedUpdate
 
 # Of earlier attempts: what the next one needs to know.
 _INHERITED = ("task_id", "attempt", "agent_id", "error_code", "session_id", "workspace", "branch", "base_commit")
+
+_agents_with_project = PreparedQuery(lambda ids: Agent.objects.select_related("project").filter(pk__in=ids))
+_attempts_at = PreparedQuery(lambda tasks: TaskRun.objects.filter(task__in=tasks).only(*_INHERITED).order_by("attempt"))
+_mark_served = PreparedUpdate(lambda ids, now: (Project.objects.filter(pk__in=ids), {"last_served_at": now}))
 
 
 @events.unit_of_work()
@@ -34,6 +39,11 @@ def claim(choices: Iterable[Choice], *, owner: str) -> list[TaskRun]:
 
     Every check of the plan that could have changed since is made again under the locks of slots and tasks.
     """
+    return take(choices, owner=owner)
+
+
+def take(choices: Iterable[Choice], *, owner: str) -> list[TaskRun]:
+    """Do the same in the caller's unit of work."""
     chosen = sorted(choices, key=lambda choice: choice.task_id)
     caps: dict[str, int] = {}
     for agent in _agents(chosen).values():
@@ -50,7 +60,7 @@ def claim(choices: Iterable[Choice], *, owner: str) -> list[TaskRun]:
 
 
 def _agents(chosen: Iterable[Choice]) -> dict[int, Agent]:
-    return Agent.objects.select_related("project").in_bulk({choice.agent_id for choice in chosen})
+    return {agent.pk: agent for agent in _agents_with_project({choice.agent_id for choice in chosen})}
 
 
 class _Batch:
@@ -67,8 +77,7 @@ class _Batch:
         self._ready = {pk for pk, task in tasks.items() if _is_ready(task)}
         self._now = leases.now()
         self._day, self._left, self._gates = Day(), tasks_left(tasks.values()), breakers.here()
-        earlier = TaskRun.objects.filter(task__in=tasks).only(*_INHERITED).order_by("attempt")
-        self._last = {run.task_id: run for run in earlier}
+        self._last = {run.task_id: run for run in _attempts_at(list(tasks))}
         self._taken: Counter[str] = Counter()
         self._claimed: list[TaskRun] = []
 
@@ -107,7 +116,7 @@ class _Batch:
         self._insert()
         slots.store(self._taken)
         served = {run.task.project_id for run in self._claimed}
-        Project.objects.filter(pk__in=served).update(last_served_at=self._now)
+        _mark_served(served, self._now)
         return self._claimed
 
     def _acquire(self, run_id: int, caps: Amounts) -> TaskRun | None:

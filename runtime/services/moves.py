@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 from django.db.models import F
@@ -38,27 +36,6 @@ def move_run(
     remember(run, written)
     record_move(run, before=before, actor=actor, reason=reason)
     return run
-
-
-def move_together(runs: Sequence[TaskRun], to: RunStatus, *, actor: str, reason: str = "", **changes: Any) -> None:
-    """Move runs that one scheduler holds, fenced as in `move_run`: all or none, in one UPDATE where their starts are alike.
-
-    Runs in the caller's unit of work. Raises StaleRun when one of them has been superseded; `move_run` tells which.
-    """
-    written = _written(to, changes)
-    for (status, epoch, owner), alike in groupby(sorted(runs, key=_fence), key=_fence):
-        ids = [run.pk for run in alike]
-        rows = TaskRun.objects.filter(status=status, status__in=sources(to), epoch=epoch, owner=owner)
-        if rows.filter(pk__in=ids).update(**written) < len(ids):
-            raise StaleRun
-    for run in runs:
-        before = run.status
-        remember(run, written)
-        record_move(run, before=before, actor=actor, reason=reason)
-
-
-def _fence(run: TaskRun) -> tuple[str, int, str]:
-    return run.status, run.epoch, run.owner
 
 
 def _written(to: RunStatus, changes: dict[str, Any]) -> dict[str, Any]:

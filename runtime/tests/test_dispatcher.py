@@ -34,7 +34,6 @@ from runtime.executors import local
 from runtime.models import RunLog, SchedulerInstance, Slot, TaskRun
 from runtime.rundir import RunDirectory
 from runtime.services import commands
-from runtime.services.claims import claim
 from runtime.services.finishing import finish_run, finish_together
 from runtime.starting import directory_of
 from runtime.states import RunStatus
@@ -527,23 +526,6 @@ def test_a_task_that_is_cancelled_while_another_is_started_is_not_started(
     monkeypatch.setattr(local, "launch", launch_and_cancel)
     dispatcher.dispatch()
     assert (launched, is_at(second, TaskStatus.CANCELLED)()) == (["one"], True)
-
-
-def test_a_run_that_was_superseded_before_its_handshake_takes_no_other_with_it(
-    project: Project, agent: Agent, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lost, kept = play(project, "hang"), play(project, "hang")
-
-    def claim_and_lose(*given: Any, **options: Any) -> list[TaskRun]:
-        claimed = claim(*given, **options)
-        TaskRun.objects.filter(task=lost).update(owner="scheduler-two")
-        return claimed
-
-    monkeypatch.setattr(dispatching, "claim", claim_and_lose)
-    dispatcher.dispatch()
-    assert [run_of(task).status for task in (lost, kept)] == [RunStatus.QUEUED, RunStatus.RUNNING]
-    stale = Event.objects.get(type=EventType.RUN_STALE_WRITE_REJECTED)
-    assert (stale.task_id, stale.payload["action"]) == (lost.pk, "start")
 
 
 def test_a_run_that_was_superseded_before_its_end_takes_no_other_with_it(

@@ -21,12 +21,12 @@ from orchestration.models import Agent, Project, Task
 from orchestration.services.projects import update_project
 from orchestration.states import TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
-from runtime import starting
 from runtime.exceptions import StaleRun
 from runtime.models import DayUse, Slot, TaskRun
 from runtime.services import commands, finishing
 from runtime.services.completing import Ending
 from runtime.services.finishing import finish_run, finish_together
+from runtime.services.handshakes import shake_hands
 from runtime.states import RunStatus
 from runtime.tests.factories import claim_all, ending
 
@@ -55,7 +55,7 @@ def begin(project: Project, agent: Agent) -> Begin:
         for _ in range(count):
             make_task(project)
         runs = claim_all()
-        starting.shake_hands(runs)
+        shake_hands(runs)
         return runs
 
     return begun
@@ -191,6 +191,8 @@ def asked(act: Callable[[], object]) -> int:
 
 def test_claiming_16_runs_takes_no_more_queries_than_one(project: Project, agent: Agent) -> None:
     make_task(project)
+    claim_all()  # makes the slots
+    make_task(project)
     of_one = asked(claim_all)
     for _ in range(15):
         make_task(project)
@@ -201,8 +203,8 @@ def test_beginning_16_runs_takes_no_more_queries_than_one(project: Project, agen
     for _ in range(16):
         make_task(project)
     first, *others = claim_all()
-    of_one = asked(lambda: starting.shake_hands([first]))
-    assert asked(lambda: starting.shake_hands(others)) == of_one
+    of_one = asked(lambda: shake_hands([first]))
+    assert asked(lambda: shake_hands(others)) == of_one
 
 
 def test_finishing_16_runs_takes_no_more_queries_than_one(begin: Begin) -> None:
@@ -224,6 +226,6 @@ def test_a_handshake_is_made_by_all_or_none(begin: Begin, project: Project) -> N
     runs = claim_all()
     TaskRun.objects.filter(pk=runs[1].pk).update(epoch=7)
     with pytest.raises(StaleRun):
-        starting.shake_hands(runs)
+        shake_hands(runs)
     assert set(TaskRun.objects.values_list("status", flat=True)) == {RunStatus.QUEUED}
     assert {run.status for run in runs} == {RunStatus.QUEUED}
