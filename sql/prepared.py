@@ -7,7 +7,7 @@ values take the places of the marks in its SQL. How rows become models is Django
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
@@ -20,8 +20,9 @@ Row = TypeVar("Row")
 # number stands by itself is refused, as one that depends on more than its arguments.
 _MARK = 30_000
 _EARLY = datetime(1, 1, 2, tzinfo=UTC)
-# Stands for a list of no ids, which not every database has words for.
-_NO_IDS = (-1,)
+# Stands for an empty list, for which not every database has words: no id and no name of ours, and as a text fit for columns of
+# both.
+_NONE_OF_OURS = ("-1",)
 
 
 class PreparedQuery(Generic[Row]):
@@ -107,7 +108,7 @@ class _Words(NamedTuple):
         sql, bound = [self.parts[0]], []
         for value, part in zip(self.values, self.parts[1:], strict=True):
             given = arguments[value.argument] if isinstance(value, _Hole) else value
-            several = [_bound(item) for item in given or _NO_IDS] if _is_list(given) else [_bound(given)]
+            several = [_bound(item) for item in given or _NONE_OF_OURS] if _is_list(given) else [_bound(given)]
             sql += [", ".join(["%s"] * len(several)), part]
             bound += several
         return "".join(sql), bound
@@ -138,11 +139,14 @@ def _is_list(value: Any) -> bool:
 def _mark(number: int, value: Any) -> Any:
     if value is None:
         return None
-    items = list(value) if _is_list(value) else [value]
-    is_time = bool(items) and isinstance(items[0], datetime)
-    return _EARLY + timedelta(microseconds=number) if is_time else _MARK + number
+    first = next(iter(value), None) if _is_list(value) else value
+    if isinstance(first, datetime):
+        return _EARLY + timedelta(microseconds=number)
+    return _EARLY.date() + timedelta(days=number) if isinstance(first, date) else _MARK + number
 
 
 def _bound(value: Any) -> Any:
     """Return a value as the driver takes it."""
-    return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    return connection.ops.adapt_datefield_value(value) if isinstance(value, date) else value

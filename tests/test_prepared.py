@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from orchestration.models import Agent, Project, Task
 from orchestration.tests.factories import make_agent, make_project, make_task
+from runtime.models import DayUse
 from sql.prepared import PreparedQuery, PreparedUpdate
 
 pytestmark = pytest.mark.django_db
@@ -43,8 +45,10 @@ def test_a_list_may_be_of_any_length(project: Project, count: int) -> None:
 
 def test_who_leaves_out_nobody_finds_everybody(project: Project) -> None:
     others = PreparedQuery(lambda ids: Task.objects.exclude(pk__in=ids).order_by("id"))
-    first, second = make_task(project), make_task(project)
+    called_otherwise = PreparedQuery(lambda titles: Task.objects.exclude(title__in=titles).order_by("id"))
+    first, second = make_task(project, title="One"), make_task(project, title="Two")
     assert (others([]), others([first.pk])) == ([first, second], [second])
+    assert (called_otherwise([]), called_otherwise(["One"])) == ([first, second], [second])
 
 
 def test_texts_in_a_list_are_found(project: Project) -> None:
@@ -58,6 +62,26 @@ def test_times_are_compared_as_times(project: Project) -> None:
     task = make_task(project, not_before=now)
     until = PreparedQuery(lambda moment: Task.objects.filter(not_before__lte=moment))
     assert (until(now), until(now - timedelta(microseconds=1))) == ([task], [])
+
+
+def test_days_are_compared_as_days(project: Project) -> None:
+    today = timezone.now().date()
+    made = PreparedQuery(lambda day: Task.objects.filter(created_at__date__lt=day))
+    task = make_task(project)
+    assert (made(today + timedelta(days=1)), made(today - timedelta(days=1))) == ([task], [])
+
+
+def test_what_is_added_keeps_its_fractions(project: Project) -> None:
+    day = timezone.now().date()
+    DayUse.objects.create(key="global", day=day, cost_usd=Decimal("0.000001"))
+
+    def used(day: date, seconds: float, usd: Decimal) -> tuple[QuerySet[DayUse], dict[str, object]]:
+        added = {"worked_s": F("worked_s") + seconds, "cost_usd": F("cost_usd") + usd}
+        return DayUse.objects.filter(day=day), added
+
+    add = PreparedUpdate(used)
+    assert [add(day, 0.5, Decimal("1.25")), add(day - timedelta(days=1), 1.0, Decimal(1))] == [1, 0]
+    assert DayUse.objects.values_list("worked_s", "cost_usd").get() == (0.5, Decimal("1.250001"))
 
 
 def test_rows_are_what_the_queryset_says(project: Project) -> None:
