@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from events.models import Event
 from events.states import EventType
@@ -53,3 +55,11 @@ def test_what_somebody_else_was_faster_with_is_left_out(project: Project, agent:
     first, second = choice(project, agent), choice(project, agent)
     begin([first], owner="scheduler-two")
     assert [run.task_id for run in begin([first, second], owner=OWNER)] == [second.task_id]
+
+
+def test_to_begin_a_run_takes_18_questions_at_most(project: Project, agent: Agent) -> None:
+    begin([choice(project, agent)], owner=OWNER)  # makes the slots
+    chosen = choice(project, agent)
+    with CaptureQueriesContext(connection) as asked:
+        begin([chosen], owner=OWNER)
+    assert len([query for query in asked if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]) <= 18
