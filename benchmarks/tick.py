@@ -24,8 +24,8 @@ from orchestration.states import TaskStatus
 from runtime import planning
 from runtime.dispatcher import Dispatcher
 from runtime.models import Slot, TaskRun
-from runtime.services.claims import claim
 from runtime.states import RunStatus
+from runtime.tests.halves import claim
 
 SMALL, MIDDLE, LARGE = 1_000, 100_000, 1_000_000
 SAMPLES = 60

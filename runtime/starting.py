@@ -1,4 +1,4 @@
-"""Start: a claimed run becomes a process. Nothing here happens inside a transaction but the handshake."""
+"""Start: a run that was begun becomes a process. Nothing here happens inside a transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from runtime.executors import local
 from runtime.models import RunLog, TaskRun
 from runtime.processes import TAG, end_processes, start_ticks, tagged
 from runtime.rundir import RunDirectory, RunDirectoryExists, RunRequest
-from runtime.services.handshakes import shake_hands
 from runtime.services.moves import write_fenced
 from runtime.states import LogKind
 from security.exceptions import PathNotAllowed
@@ -36,12 +35,6 @@ def worktrees_root() -> Path:
     """Return the folder that holds every worktree of ours."""
     root: Path = settings.BBB_HOME / "worktrees"
     return root
-
-
-def start(run: TaskRun) -> RunDirectory:
-    """Start a run that this scheduler has claimed: the handshake, and the process. Raises StaleRun and StartFailed."""
-    shake_hands([run])
-    return launch(run)
 
 
 def launch(run: TaskRun) -> RunDirectory:

@@ -28,9 +28,9 @@ from runtime.rundir import RunDirectory
 from runtime.services import commands
 from runtime.services.answers import deliver_answers
 from runtime.services.broadcasting import COMMANDS
-from runtime.services.claims import claim
 from runtime.services.completing import Ending
 from runtime.services.finishing import finish_run, finish_together
+from runtime.services.handshakes import begin
 from runtime.services.promoting import promote_due
 from runtime.starting import directory_of
 from runtime.stuck import delivery, episodes
@@ -57,10 +57,10 @@ def run_of(task: Task) -> TaskRun:
     return TaskRun.objects.select_related("task__project", "agent").filter(task=task).latest("attempt")
 
 
-def _claim(task: Task) -> None:
+def _begin_next(task: Task) -> None:
     waiting = TaskRun.objects.unowned().filter(task=task).first()
     agent = task.project.agents.order_by("id")[0]
-    claim([Choice(task.pk, agent.pk, waiting.pk if waiting else None)], owner=OWNER)
+    begin([Choice(task.pk, agent.pk, waiting.pk if waiting else None)], owner=OWNER)
 
 
 def _finish(outcome: str, code: str = "") -> Callable[[Task], object]:
@@ -94,10 +94,6 @@ def _nothing(task: Task, hands: Hands) -> None:
 
 def _begin(task: Task, hands: Hands) -> None:
     hands.begin(task)
-
-
-def _take(task: Task, hands: Hands) -> None:
-    hands.take(task)
 
 
 def _begin_and(command: Callable[..., object]) -> Callable[[Task, Hands], object]:
@@ -216,9 +212,8 @@ _CANCELLED = _begin_and(commands.cancel_task)
 _PAUSED = _begin_and(commands.pause_task)
 
 DEEDS: dict[str, Deed] = {
-    "claim": Deed(_nothing, _claim),
-    "claim again": Deed(_end("interrupted"), _claim),
-    "start": Deed(_take, lambda task: handshake(run_of(task))),
+    "begin": Deed(_nothing, _begin_next),
+    "begin again": Deed(_end("interrupted"), _begin_next),
     "finish finished": Deed(_begin, _finish("finished")),
     "finish together": Deed(_begin_two, _finish_together),
     "finish unreported": Deed(_begin, _finish("unreported")),

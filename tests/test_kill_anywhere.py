@@ -24,8 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 # One of each kind is killed every day. The others, which take the same ways once more, take their time (`make test-long`).
 _EVERY_DAY = {
-    "claim",
-    "start",
+    "begin",
     "finish finished",
     "finish together",
     "finish retryable",

@@ -35,8 +35,7 @@ def logs() -> None:
     from runtime import starting, supervision
     from runtime.rundir import RunDirectory
     from runtime.runner.journal import Journal
-    from runtime.services.claims import claim
-    from runtime.services.handshakes import shake_hands
+    from runtime.tests.halves import claim, shake_hands
 
     project, agent = inline.staffed(settings.BBB_HOME / "talkative", name="Talkative")
     settings.MAX_PARALLEL_RUNS += 1  # those that drain may have taken all the others

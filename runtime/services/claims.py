@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db.models import F
 
-from events import services as events
 from events import trace
 from events.inserts import insert_all
 from llm.services import begin_trial
@@ -33,17 +32,12 @@ _attempts_at = PreparedQuery(lambda tasks: TaskRun.objects.filter(task__in=tasks
 _mark_served = PreparedUpdate(lambda ids, now: (Project.objects.filter(pk__in=ids), {"last_served_at": now}))
 
 
-@events.unit_of_work()
 def claim(choices: Iterable[Choice], *, owner: str) -> list[TaskRun]:
     """Acquire runs for what the plan chose. Answers only those that were really there to take.
 
-    Every check of the plan that could have changed since is made again under the locks of slots and tasks.
+    Every check of the plan that could have changed since is made again under the locks of slots and tasks, which are held
+    to the end of the caller's unit of work.
     """
-    return take(choices, owner=owner)
-
-
-def take(choices: Iterable[Choice], *, owner: str) -> list[TaskRun]:
-    """Do the same in the caller's unit of work."""
     chosen = sorted(choices, key=lambda choice: choice.task_id)
     caps: dict[str, int] = {}
     for agent in _agents(chosen).values():

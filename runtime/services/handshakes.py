@@ -19,7 +19,7 @@ from runtime.exceptions import StaleRun
 from runtime.hosts import host_id
 from runtime.models import TaskRun
 from runtime.processes import boot_id
-from runtime.services.claims import take
+from runtime.services.claims import claim
 from runtime.services.moves import record_move, remember
 from runtime.states import RunStatus
 from sql.prepared import PreparedUpdate
@@ -28,22 +28,16 @@ from sql.prepared import PreparedUpdate
 @events.unit_of_work()
 def begin(choices: Iterable[Choice], *, owner: str) -> list[TaskRun]:
     """Claim what the plan chose and shake hands for it, in one transaction: nobody can come between. Answers what is to be launched."""
-    runs = take(choices, owner=owner)
-    _begin_together(runs)
+    runs = claim(choices, owner=owner)
+    shake_hands(runs)
     return runs
 
 
-@events.unit_of_work()
 def shake_hands(runs: Sequence[TaskRun]) -> None:
-    """Make the handshake `queued → running` of runs that were claimed before, all or none.
+    """Make the handshake `queued → running` of claimed runs, all or none, in the caller's unit of work.
 
-    Raises StaleRun when one of them has been superseded.
+    One UPDATE does it where the starts are alike. Raises StaleRun when one of them has been superseded.
     """
-    _begin_together(runs)
-
-
-def _begin_together(runs: Sequence[TaskRun]) -> None:
-    """One UPDATE for those whose starts are alike."""
     for alike in _alike(runs):
         provider, epoch, owner = _start(alike[0])
         here = timezone.now(), host_id(), boot_id(), fingerprint(provider, os.environ)

@@ -6,12 +6,12 @@ from typing import Any
 
 from orchestration.models import Agent, Task
 from orchestration.scheduler import plan
-from runtime import planning
+from runtime import leases, planning
 from runtime.models import TaskRun
 from runtime.rundir import ExitRecord, Usage
-from runtime.services.claims import claim
 from runtime.services.moves import move_run
 from runtime.states import RunStatus
+from runtime.tests.halves import claim
 
 OWNER = "scheduler-one"
 
@@ -27,6 +27,11 @@ def running(task: Task, agent: Agent, owner: str = OWNER) -> TaskRun:
     Task.objects.filter(pk=task.pk).update(assignee=agent)
     run = next(run for run in claim_all(owner) if run.task_id == task.pk)
     return move_run(run, RunStatus.RUNNING, actor=f"scheduler:{owner}", fence=True)
+
+
+def late_runs() -> list[TaskRun]:
+    """Return the runs whose leases have expired, the first first."""
+    return list(TaskRun.objects.holding_slots().filter(lease_until__lt=leases.now()).order_by("lease_until", "id"))
 
 
 def ending(outcome: str, **fields: Any) -> ExitRecord:

@@ -17,13 +17,13 @@ from runtime.exceptions import StaleRun
 from runtime.hosts import host_id
 from runtime.models import TaskRun
 from runtime.services.answers import deliver_answers
-from runtime.services.claims import claim
 from runtime.services.finishing import ask_key, finish_run
 from runtime.services.moves import move_run, record_stale
 from runtime.services.promoting import promote_due
 from runtime.starting import worktrees_root
 from runtime.states import RunStatus
 from runtime.tests.factories import ending
+from runtime.tests.halves import claim
 
 # How an agent's run may end: outcome and error code.
 ENDINGS = [

@@ -22,12 +22,12 @@ from runtime.models import TaskRun
 from runtime.processes import TAG, boot_id, start_ticks
 from runtime.rundir import RunDirectory, StartRecord
 from runtime.runner.journal import Journal
-from runtime.services.claims import claim
 from runtime.services.moves import move_run, write_fenced
 from runtime.starting import directory_of, worktrees_root
 from runtime.states import RunStatus
 from runtime.tests import runners
 from runtime.tests.factories import OWNER
+from runtime.tests.halves import claim
 from runtime.tests.runners import until
 from runtime.workspace import Worktree, add_worktree
 

@@ -30,11 +30,11 @@ from runtime.dispatcher import Dispatcher
 from runtime.models import RunLog, TaskRun
 from runtime.services import commands
 from runtime.services.breaking import close_answered, reset_breaker
-from runtime.services.claims import claim
 from runtime.services.finishing import finish_run
 from runtime.services.promoting import promote_due
 from runtime.states import LogKind, RunStatus
 from runtime.tests.factories import OWNER, claim_all, ending
+from runtime.tests.halves import claim
 from runtime.tests.starts import begun, handshake, own_home, tick_until
 from runtime.waiting import explain
 from security.roles import Role

@@ -16,9 +16,9 @@ from orchestration.states import AgentStatus, TaskStatus
 from orchestration.tests.factories import ACTOR, make_agent, make_project, make_task
 from runtime import planning
 from runtime.models import Slot, TaskRun
-from runtime.services.claims import claim
 from runtime.states import RunStatus
 from runtime.tests.factories import OWNER, claim_all
+from runtime.tests.halves import claim
 
 pytestmark = pytest.mark.django_db
 

@@ -25,10 +25,10 @@ from runtime import planning
 from runtime.models import Slot, TaskRun
 from runtime.services import commands
 from runtime.services.alerts import alert_missing_clients
-from runtime.services.claims import claim
 from runtime.services.deletion import delete_agent, delete_project, delete_task
 from runtime.services.finishing import finish_run
 from runtime.tests.factories import OWNER, ending, running
+from runtime.tests.halves import claim
 
 pytestmark = pytest.mark.django_db
 racing = pytest.mark.django_db(transaction=True)
@@ -62,7 +62,7 @@ def test_what_waits_in_the_inbox_about_a_deleted_task_is_closed_on_record(task: 
 
 def test_a_task_with_runs_is_kept(task: Task, agent: Agent) -> None:
     finish_run(running(task, agent), ending("failed", code="auth"))
-    with pytest.raises(InUse, match=r"has 1 run\(s\)\. Archive it instead\.") as refusal:
+    with pytest.raises(InUse, match=r"has runs \(1\)\. Archive it instead\.") as refusal:
         delete_task(task, actor=ACTOR)
     assert (refusal.value.code, refusal.value.data) == ("in_use", {"runs": 1})
     assert TaskRun.objects.exists()
@@ -78,7 +78,7 @@ def test_a_running_task_is_kept(task: Task, agent: Agent) -> None:
 def test_all_that_needs_a_task_is_named_up_to_a_number(project: Project, task: Task) -> None:
     waiting = [make_task(project, depends_on=[task]) for _ in range(21)]
     below = make_task(project, parent=task)
-    with pytest.raises(InUse, match="20 or more task") as refusal:
+    with pytest.raises(InUse, match=r"other tasks \(20 or more\)") as refusal:
         delete_task(task, actor=ACTOR)
     assert refusal.value.data == {"dependents": [child.pk for child in waiting[:20]], "subtasks": [below.pk]}
 

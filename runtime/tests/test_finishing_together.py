@@ -26,9 +26,9 @@ from runtime.models import DayUse, Slot, TaskRun
 from runtime.services import commands, finishing
 from runtime.services.completing import Ending
 from runtime.services.finishing import finish_run, finish_together
-from runtime.services.handshakes import shake_hands
 from runtime.states import RunStatus
 from runtime.tests.factories import claim_all, ending
+from runtime.tests.halves import shake_hands
 
 pytestmark = pytest.mark.django_db
 

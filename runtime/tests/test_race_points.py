@@ -21,10 +21,10 @@ from runtime.exceptions import RunNotActive, StaleRun
 from runtime.models import TaskRun
 from runtime.rundir import ExitRecord, RunDirectory
 from runtime.services import commands, finishing, promoting
-from runtime.services.claims import claim
 from runtime.states import FINAL, RunStatus
 from runtime.supervision import Watch
 from runtime.tests.factories import ending
+from runtime.tests.halves import claim
 from runtime.tests.hands import Hands
 from runtime.tests.points import Point
 from runtime.tests.replay import disagreements

@@ -20,7 +20,7 @@ from orchestration.tests.races import meanwhile, result
 from runtime import slots
 from runtime.models import Slot
 from runtime.services import claims
-from runtime.services.claims import claim
+from runtime.tests.halves import claim
 from runtime.tests.hands import Hands
 from runtime.tests.points import Point
 

@@ -15,9 +15,9 @@ from orchestration.services.projects import update_project
 from orchestration.tests.factories import ACTOR, make_agent, make_task
 from runtime import planning, slots
 from runtime.models import Slot, TaskRun
-from runtime.services.claims import claim
 from runtime.services.finishing import finish_run
 from runtime.tests.factories import claim_all, ending
+from runtime.tests.halves import claim
 from runtime.tests.starts import begun
 
 pytestmark = pytest.mark.django_db

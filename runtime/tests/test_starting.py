@@ -28,6 +28,7 @@ from runtime.services import commands
 from runtime.states import RunStatus
 from runtime.supervision import Watch
 from runtime.tests.factories import ending
+from runtime.tests.halves import start
 from runtime.tests.runners import until
 from runtime.tests.starts import claimed, kill_runner, living, make_directory
 
@@ -49,14 +50,14 @@ def ended(directory: RunDirectory) -> ExitRecord:
 
 def started(run: TaskRun) -> RunDirectory:
     """Start a run and wait until its runner has said who it is."""
-    directory = starting.start(run)
+    directory = start(run)
     until(directory.start, "the runner to start")
     return directory
 
 
 def asked(run: TaskRun) -> dict[str, Any]:
     """Return what the runner of a run is asked to do."""
-    request: dict[str, Any] = json.loads((starting.start(run).path / "request.json").read_text())
+    request: dict[str, Any] = json.loads((start(run).path / "request.json").read_text())
     return request
 
 
@@ -78,7 +79,7 @@ def test_a_started_run_is_a_process_with_its_mark_that_says_who_it_is(run: TaskR
 
 
 def test_a_started_run_has_a_worktree_on_a_branch_of_its_own(run: TaskRun, project: Project, home: Path) -> None:
-    starting.start(run)
+    start(run)
     found = TaskRun.objects.get()
     assert found.workspace == str(home / "worktrees" / project.slug / run.task.key)
     assert git(Path(found.workspace), "branch", "--show-current") == f"bbb/{run.task.key}" == found.branch
@@ -98,7 +99,7 @@ def test_a_runner_leads_a_session_of_its_own_so_that_no_signal_meant_for_us_reac
 def test_who_loses_the_handshake_starts_nothing(run: TaskRun, home: Path, changes: dict[str, Any]) -> None:
     TaskRun.objects.update(**changes)
     with pytest.raises(StaleRun):
-        starting.start(run)
+        start(run)
     assert nothing_is_there(home)
     assert not (home / "worktrees").exists()
 
@@ -115,7 +116,7 @@ def test_a_process_of_a_start_that_was_superseded_meanwhile_is_ended(
 
     monkeypatch.setattr(local, "launch", overtaken)
     with pytest.raises(StaleRun):
-        starting.start(run)
+        start(run)
     assert pids and not living(home)
 
 
@@ -126,7 +127,7 @@ def test_a_missing_login_has_a_code_and_starts_nothing(run: TaskRun, agent: Agen
     Agent.objects.update(provider="claude_code")
     run.refresh_from_db()
     with pytest.raises(StartFailed, match="log in") as failed:
-        starting.start(run)
+        start(run)
     assert failed.value.code == "client_login_missing"
     assert nothing_is_there(home)
 
@@ -138,7 +139,7 @@ def test_a_missing_client_has_a_code_and_starts_nothing(
     run.refresh_from_db()
     monkeypatch.setitem(sys.modules, "claude_agent_sdk", None)
     with pytest.raises(StartFailed, match="not installed") as failed:
-        starting.start(run)
+        start(run)
     assert failed.value.code == "client_missing"
     assert nothing_is_there(home)
 
@@ -146,7 +147,7 @@ def test_a_missing_client_has_a_code_and_starts_nothing(
 def test_a_repository_without_its_base_branch_has_a_code(run: TaskRun, project: Project, home: Path) -> None:
     git(Path(project.root_path), "branch", "-m", "main", "trunk")
     with pytest.raises(StartFailed, match="no branch 'main'") as failed:
-        starting.start(run)
+        start(run)
     assert failed.value.code == "workspace_failed"
     assert nothing_is_there(home)
 
@@ -154,7 +155,7 @@ def test_a_repository_without_its_base_branch_has_a_code(run: TaskRun, project: 
 def test_a_run_directory_that_is_there_is_somebody_elses(run: TaskRun, home: Path, tmp_path: Path) -> None:
     make_directory(run, tmp_path)
     with pytest.raises(StartFailed, match="exists already") as failed:
-        starting.start(run)
+        start(run)
     assert failed.value.code == "protocol"
     assert not living(home)
 
@@ -163,7 +164,7 @@ def test_a_run_directory_that_cannot_be_made_is_worth_another_attempt(run: TaskR
     home.mkdir()
     (home / "runs").write_text("no folder")
     with pytest.raises(StartFailed) as failed:
-        starting.start(run)
+        start(run)
     assert failed.value.code == "crashed"
 
 
@@ -209,7 +210,7 @@ def test_a_new_session_begins_with_the_first_start(run: TaskRun) -> None:
 
 
 def test_a_session_is_resumed_with_what_it_has_cost_so_far(run: TaskRun, agent: Agent) -> None:
-    directory = starting.start(run)
+    directory = start(run)
     supervision.conclude(Watch(run=run, directory=directory), ending("blocked", message="?"))
     commands.resume_task(Task.objects.get(), actor=ACTOR)
     request = asked(claimed(run.task, agent))
@@ -224,13 +225,13 @@ def test_setup_that_was_cut_off_is_done_again_and_then_no_more(project: Project,
     update_project(project, actor=ACTOR, setup_command="test -e again || { touch again; exec sleep 60; }")
     task = make_task(project)
     run = claimed(task, agent)
-    directory = starting.start(run)
+    directory = start(run)
     until((Path(run.workspace) / "again").exists, "the setup to begin")
     kill_runner(run)
     supervision.conclude(Watch(run=run, directory=directory), supervision.gone(run, directory))
 
     second = claimed(task, agent)
-    directory = starting.start(second)
+    directory = start(second)
     assert directory.request().setup_command
     assert ended(directory).outcome == "finished"
     supervision.conclude(Watch(run=second, directory=directory), ending("interrupted"))
@@ -242,7 +243,7 @@ def test_setup_that_failed_is_done_again(project: Project, agent: Agent) -> None
     update_project(project, actor=ACTOR, setup_command="exit 1")
     task = make_task(project)
     run = claimed(task, agent)
-    directory = starting.start(run)
+    directory = start(run)
     supervision.conclude(Watch(run=run, directory=directory), ended(directory))
     commands.retry_task(Task.objects.get(), actor=ACTOR)
     assert asked(claimed(Task.objects.get(), agent))["setup_command"] == "exit 1"
