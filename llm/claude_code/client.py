@@ -7,14 +7,18 @@ import os
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
+from uuid import uuid4
 
 import structlog
 from claude_agent_sdk import (
     ClaudeSDKClient,
     ClaudeSDKError,
     CLINotFoundError,
+    Message,
     ProcessError,
     ResultError,
+    ResultMessage,
 )
 
 from llm import operator_settings
@@ -51,7 +55,8 @@ class ClaudeCodeClient:
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self._sdk: ClaudeSDKClient | None = None
         self._pump: asyncio.Task[None] | None = None
-        self._is_in_turn = False
+        self._open: str | None = None
+        """The id of the prompt whose turn has not ended."""
         self._has_ended = False
         self._dead: Failure | None = None
 
@@ -80,18 +85,18 @@ class ClaudeCodeClient:
 
     async def prompt(self, text: str) -> None:
         """Say something to the agent. Raises ClientFailed when the process is gone."""
-        self._is_in_turn = True
-        await self._tell(text)
+        self._open = str(uuid4())
+        await self._tell(text, self._open)
 
     async def remark(self, text: str) -> None:
         """Say something within the turn. Should the turn be over by then, the client begins one that nobody waits for."""
-        await self._tell(text)
+        await self._tell(text, str(uuid4()))
 
-    async def _tell(self, text: str) -> None:
+    async def _tell(self, text: str, message_id: str) -> None:
         if self._dead is not None or self._sdk is None:
             raise ClientFailed(self._dead or Failure(code="crashed", message="The client was not started."))
         try:
-            await self._sdk.query(text)
+            await self._sdk.query(_line(text, message_id))
         except (ClaudeSDKError, OSError) as error:
             raise ClientFailed(self._cause(error)) from error
 
@@ -133,7 +138,8 @@ class ClaudeCodeClient:
         try:
             async for message in sdk.receive_messages():
                 for update in translator.updates(message):
-                    self._say(update)
+                    if not self._is_end_of_remark(update, message):
+                        self._say(update)
                 if translator.failure is not None:
                     self._die(translator.failure)
                     await self.interrupt()
@@ -147,11 +153,22 @@ class ClaudeCodeClient:
             self._say(UsageChanged(usage=translator.meter.usage()))
             self._die(self._failure(error))
 
+    def _is_end_of_remark(self, update: Update, message: Message) -> bool:
+        """Tell whether a turn that ended was a remark's, which came too late for the turn it was meant for.
+
+        The prompt's own turn follows. Nobody waits for that once the agent has reported, in whichever turn, or the
+        provider has failed.
+        """
+        if not isinstance(update, TurnEnded) or update.failure is not None or self._handlers.is_over():
+            return False
+        heard = (isinstance(message, ResultMessage) and message.user_message_uuids) or []
+        return bool(heard) and self._open not in heard
+
     def _say(self, update: Update) -> None:
         if isinstance(update, TurnEnded):
-            if not self._is_in_turn:
+            if self._open is None:
                 return  # a turn the client began by itself
-            self._is_in_turn = False
+            self._open = None
         self._said.put_nowait(update)
 
     def _die(self, failure: Failure) -> None:
@@ -175,3 +192,13 @@ class ClaudeCodeClient:
         if error is None or isinstance(error, ProcessError):
             return failures.of_exit(error.exit_code if error else 0, stderr)
         return Failure(code="crashed", message=f"{type(error).__name__}: {error} {stderr}".strip())
+
+
+async def _line(text: str, message_id: str) -> AsyncIterator[dict[str, Any]]:
+    """Give a message the id by which the end of its turn names it."""
+    yield {
+        "type": "user",
+        "uuid": message_id,
+        "message": {"role": "user", "content": text},
+        "parent_tool_use_id": None,
+    }

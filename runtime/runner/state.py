@@ -49,6 +49,8 @@ class RunState:
     """How often the agent was told something in the middle of its turn."""
     report: Ending | None = None
     """What the agent reported; it holds whatever comes after."""
+    reported: float = 0.0
+    """When it did."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     ending: Ending | None = None
     """Why the run has to stop before its agent is through. Set once."""
@@ -76,7 +78,7 @@ class RunState:
     def accept(self, report: Ending) -> None:
         """Keep what the agent reported."""
         self.report = report
-        self.heard = time.monotonic()
+        self.reported = time.monotonic()
 
     @contextmanager
     def hold(self) -> Iterator[None]:

@@ -8,8 +8,9 @@ import time
 from runtime.runner.state import Ending, RunState
 
 POLL_S = 0.1
-# How long an agent that has reported may take to end its turn.
-REPORTED_S = 30.0
+# How long an agent that has reported may take to end its turn, whatever it says meanwhile. A client that the report
+# reaches ends it at once, but that end may be lost on the way.
+REPORTED_S = 10.0
 
 
 async def watch(state: RunState) -> None:
@@ -52,6 +53,8 @@ def _capped(code: str, message: str) -> Ending:
 
 def _overdue(state: RunState, now: float) -> Ending | None:
     request = state.request
+    if state.report is not None and now - state.reported > REPORTED_S:
+        return state.report
     if state.asks:
         return None
     if now - state.started > request.timeout_s:
@@ -59,8 +62,6 @@ def _overdue(state: RunState, now: float) -> Ending | None:
     if state.holds:
         return None
     silence = now - state.heard
-    if state.report is not None and silence > REPORTED_S:
-        return state.report
     if silence > request.idle_timeout_s:
         return _timeout(f"The agent said nothing for {request.idle_timeout_s:.0f} s.")
     return None

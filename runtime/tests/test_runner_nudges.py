@@ -12,15 +12,18 @@ from llm.standin.server import StandIn
 from runtime.tests.runners import request, started, until
 
 GATE = "until [ -e gate ]; do sleep 0.05; done"
+_FINISH = """
+[[step]]
+[[step.tool]]
+name = "mcp__bbb__finish_task"
+input = { summary = "All done.", evidence = "I looked." }
+"""
 SCRIPT = f"""
 [[step]]
 [[step.tool]]
 name = "Bash"
 input = {{ command = "{GATE}" }}
-[[step]]
-[[step.tool]]
-name = "mcp__bbb__finish_task"
-input = {{ summary = "All done.", evidence = "I looked." }}
+{_FINISH}
 """
 
 
@@ -69,7 +72,7 @@ def test_the_real_client_passes_it_on_with_the_next_request_of_the_same_turn(tmp
 
 
 def test_a_word_that_comes_as_the_turn_ends_does_not_confuse_the_turns(tmp_path: Path) -> None:
-    script = '[[step]]\ntext = "That was it."\ndelay_s = 1\n' + SCRIPT[SCRIPT.rindex("[[step]]") :]
+    script = '[[step]]\ntext = "That was it."\ndelay_s = 1\n' + _FINISH
     with StandIn(parse(script, name="default")) as standin:
         wanted = request(tmp_path, provider="claude_code")
         config = str(tmp_path / "home" / ".claude")
@@ -84,3 +87,18 @@ def test_a_word_that_comes_as_the_turn_ends_does_not_confuse_the_turns(tmp_path:
     # It may have called once more by then, and was refused: one report was taken.
     assert len(runner.lines("system", "finish")) == 1
     assert made <= 6
+
+
+def test_the_turn_of_a_word_that_came_late_is_not_taken_for_that_of_the_next_prompt(tmp_path: Path) -> None:
+    script = '[[round]]\n[[round.step]]\ntext = "That was it."\ndelay_s = 1\n'
+    script += '[[round]]\nwhen = "Try something else"\n[[round.step]]\ntext = "I hear you."\ndelay_s = 1\n'
+    script += '[[round]]\nwhen = "without a report"\n' + _FINISH.replace("[[step", "[[round.step")
+    with StandIn(parse(script, name="default")) as standin:
+        wanted = request(tmp_path, provider="claude_code")
+        config = str(tmp_path / "home" / ".claude")
+        provider = {"ANTHROPIC_BASE_URL": standin.url, "ANTHROPIC_API_KEY": "sk-none"}
+        with started(tmp_path, wanted, **provider, CLAUDE_CONFIG_DIR=config) as runner:
+            until(lambda: standin.requests)
+            runner.directory.add_message("nudge", {"text": "Try something else."})
+            ended = runner.wait()
+    assert (ended.outcome, ended.message) == ("finished", "All done.")
