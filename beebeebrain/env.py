@@ -177,7 +177,7 @@ class Environment(BaseSettings):
         30,
         ge=0,
         le=36_500,
-        description="Days for which what comes in floods (`run.progress`, `run.log`) is kept in the event log. 0: for ever.",
+        description="Days for which what comes in floods (`run.progress`, `run.log`, `load.probe`) is kept in the event log. 0: for ever.",
     )
     bbb_keep_run_logs_days: int = Field(
         90,
@@ -196,6 +196,12 @@ class Environment(BaseSettings):
         ge=0,
         le=36_500,
         description="Days after its end for which the run directories of a run are kept. 0: for ever.",
+    )
+    bbb_run_log_max_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=0,
+        le=1024**4,
+        description="Bytes of log that one start of a run may write; after that what its agent says is left out. 0: no limit.",
     )
     log_level: Level = Field("INFO", description="Least severe level that is logged.")
     log_format: Literal["json", "console"] = Field(

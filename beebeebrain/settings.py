@@ -322,3 +322,4 @@ KEEP_PROGRESS_DAYS = ENV.bbb_keep_progress_days
 KEEP_RUN_LOGS_DAYS = ENV.bbb_keep_run_logs_days
 COMPRESS_RUN_FILES_DAYS = ENV.bbb_compress_run_files_days
 KEEP_RUN_FILES_DAYS = ENV.bbb_keep_run_files_days
+RUN_LOG_MAX_BYTES = ENV.bbb_run_log_max_bytes

@@ -8,7 +8,7 @@ from events.states import Level
 from runtime.states import LogKind
 
 # Of the lines about the run itself.
-_WARNINGS = frozenset({"permission_denied", "api_retry"})
+_WARNINGS = frozenset({"permission_denied", "api_retry", "log_full"})
 _CHATTER = frozenset({"usage"})
 
 

@@ -83,6 +83,8 @@ class RunRequest:
     """Of this process, those in, out and written to the cache; 0: no cap."""
     time_cap_s: float = 0.0
     """What task and day leave; unlike `timeout_s` it is not tried again. 0: no cap."""
+    max_log_bytes: int = 0
+    """After so many bytes in events.jsonl the agent is not written down any more; 0: no cap."""
     format: int = FORMAT
 
 

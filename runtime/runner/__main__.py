@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     processes.become_subreaper()
     directory.write_start(_identity())
     configure(trace_id=request.trace_id, run_id=request.run_id, task_id=request.task_id, agent_id=request.agent_id)
-    with Journal(directory.events_path) as journal:
+    with Journal(directory.events_path, max_bytes=request.max_log_bytes) as journal:
         state = RunState(request=request, directory=directory, journal=journal)
         # Asked once it is known who we are: whoever withdraws a start looks for us after having said so.
         is_withdrawn = directory.received("cancel") is not None

@@ -24,12 +24,31 @@ _MAX_SEEN = 4 * MAX_TEXT
 class Journal:
     """Appends lines to events.jsonl. One writer per file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, max_bytes: int = 0) -> None:
+        """After `max_bytes` only what is about the run itself is written down; 0: no limit."""
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._seq = 0
+        self._max_bytes = max_bytes
+        self._is_full = False
 
     def write(self, kind: str, body: dict[str, Any]) -> None:
-        """Append a line. It is with the kernel when this returns, so that our own death does not lose it."""
+        """Append a line. It is with the kernel when this returns, so that our own death does not lose it.
+
+        In a file that is full this is left out where it is of what the agent says, which may be without end.
+        """
+        if _is_said(kind, body) and self._refuses():
+            return
+        self._append(kind, body)
+
+    def _refuses(self) -> bool:
+        """Tell whether there is no room for more, and say so once."""
+        if not self._is_full and 0 < self._max_bytes <= os.fstat(self._file).st_size:
+            self._is_full = True
+            text = f"The log has {self._max_bytes} bytes, which is all it may have: what the agent says from here on is left out."
+            self.system("log_full", text=text)
+        return self._is_full
+
+    def _append(self, kind: str, body: dict[str, Any]) -> None:
         self._seq += 1
         safe = _Cut(MAX_TEXT).apply(redact_data(_Cut(_MAX_SEEN).apply(body)))
         line = {"seq": self._seq, "at": datetime.now(UTC).isoformat(), "kind": kind, "body": safe}
@@ -76,6 +95,10 @@ class Journal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         os.fsync(self._file)
         os.close(self._file)
+
+
+def _is_said(kind: str, body: dict[str, Any]) -> bool:
+    return kind != "system" or body.get("type") == "notice"
 
 
 class _Cut:

@@ -215,6 +215,15 @@ def test_run_that_talks_for_ever_ends_as_timeout(tmp_path: Path) -> None:
     assert (ended.outcome, ended.code) == ("failed", "timeout")
 
 
+def test_an_agent_that_talks_without_end_fills_no_disk_and_still_ends_its_run(tmp_path: Path) -> None:
+    script = "\n".join(["noop: cost 0.01", *["noop: say " + "x" * 200] * 50, "noop: finish That was all."])
+    with started(tmp_path, request(tmp_path, prompt=script, max_log_bytes=2000)) as runner:
+        ended = runner.wait()
+    assert (ended.outcome, ended.message, ended.usage.cost_usd) == ("finished", "That was all.", 0.01)
+    assert runner.directory.events_path.stat().st_size < 5000
+    assert len(runner.lines("system", "log_full")) == len(runner.lines("system", "finish")) == 1
+
+
 def test_failure_of_the_provider_keeps_its_code_and_its_time(tmp_path: Path) -> None:
     with started(tmp_path, request(tmp_path, prompt="noop: fail rate_limited 30")) as runner:
         ended = runner.wait()

@@ -126,3 +126,24 @@ def test_text_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
 def test_a_number_that_json_does_not_know_is_text(tmp_path: Path, number: str) -> None:
     given = written(tmp_path, "tool_call", {"input": {"limits": [json.loads(number), 1.5]}})["input"]
     assert given == {"limits": [str(float(number)), 1.5]}
+
+
+def test_a_full_log_takes_only_what_is_about_the_run_itself_and_says_so_once(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    with Journal(path, max_bytes=500) as journal:
+        for update in (contract.Text(text="x" * 600), contract.Text(text="more"), contract.Stderr(text="more")):
+            journal.record(update)
+        journal.record(contract.SystemNote(text="more"))
+        journal.record(contract.UsageChanged(usage=contract.Usage(turns=3)))
+        journal.system("finish", summary="Done.")
+    kept = lines(path)
+    assert [line["body"].get("type", line["kind"]) for line in kept] == ["text", "log_full", "usage", "finish"]
+    assert [line["seq"] for line in kept] == [1, 2, 3, 4]
+
+
+def test_without_a_limit_no_log_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    with Journal(path) as journal:
+        for _ in range(20):
+            journal.record(contract.Text(text="x" * MAX_TEXT))
+    assert len(lines(path)) == 20
