@@ -27,6 +27,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 # How long the kernel may take to end what was killed; a process that waits for a disk takes a moment.
 _KILL_S = 5.0
 _POLL_S = 0.02
+# Looking through all processes of a host takes milliseconds.
+_LOOK_S = 0.25
 _GONE = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
 
 
@@ -119,6 +121,30 @@ def end_processes(pids: Iterable[int], grace_s: float) -> None:
             with suppress(psutil.Error):  # it is gone, or belongs to somebody else
                 process.send_signal(number)
         alive = _wait(alive, patience_s)
+
+
+class Clearance:
+    """The end of all processes that carry a tag, a step at each look, so that nobody waits: asked, then ended."""
+
+    def __init__(self, tag: str, grace_s: float) -> None:
+        self._tag = tag
+        self._steps = [(signal.SIGTERM, grace_s), (signal.SIGKILL, _KILL_S)]
+        self._next_look = self._until = 0.0
+
+    def is_done(self) -> bool:
+        """Take the next step that is due; True once nothing is left, or what is left cannot be ended."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + _LOOK_S
+        left = tagged(self._tag)
+        if not left or (now >= self._until and not self._steps):
+            return True
+        if now >= self._until:
+            number, patience_s = self._steps.pop(0)
+            send_signal(left, number)
+            self._until = now + patience_s
+        return False
 
 
 def become_subreaper() -> None:

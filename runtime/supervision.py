@@ -54,6 +54,8 @@ class Watch:
     forced: int = 0
     """How many signals have followed, since it did not listen."""
     misses: int = 0
+    clearance: processes.Clearance | None = None
+    """The end of what its dead runner left running."""
     ending: Ending | None = None
     """How it ended, once all that it left is carried over and kept: it is yet to be finished."""
 
@@ -175,7 +177,15 @@ def ended(watched: Watch) -> ExitRecord | None:
         watched.misses = 0
         return None
     watched.misses += 1
-    return None if watched.misses < 2 else gone(watched.run, watched.directory)
+    return _left_behind(watched.run, watched.directory) if watched.misses >= 2 and _is_cleared(watched) else None
+
+
+def _is_cleared(watched: Watch) -> bool:
+    """Clear up after a dead runner, and wait for nothing: all other runs would wait as well."""
+    watched.close()  # it would wake us at once, again and again
+    if watched.clearance is None:
+        watched.clearance = processes.Clearance(watched.directory.tag, settings.STOP_GRACE_S)
+    return watched.clearance.is_done()
 
 
 def _is_alive(watched: Watch) -> bool:
@@ -188,6 +198,10 @@ def _is_alive(watched: Watch) -> bool:
 def gone(run: TaskRun, directory: RunDirectory) -> ExitRecord:
     """Clear up after a start whose runner is dead, and return what it leaves: the session and what was used."""
     processes.end_processes(processes.tagged(directory.tag), settings.STOP_GRACE_S)
+    return _left_behind(run, directory)
+
+
+def _left_behind(run: TaskRun, directory: RunDirectory) -> ExitRecord:
     if record := directory.exit():  # its last word, said between the look for it and the look for the process
         return record
     return ExitRecord(outcome="interrupted", code="process_gone", session_id=run.session_id, usage=directory.usage())

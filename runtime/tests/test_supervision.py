@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import select
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
@@ -244,8 +245,7 @@ def test_a_pid_that_another_process_uses_by_now_is_a_death(watched: Watch) -> No
     with_process(watched)
     assert watched.run.pid_start_ticks is not None
     watched.run.pid_start_ticks -= 1
-    supervision.ended(watched)
-    assert supervision.ended(watched) is not None
+    assert until(lambda: supervision.ended(watched), "the end").code == "process_gone"
 
 
 def test_what_a_dead_runner_left_running_is_ended(watched: Watch) -> None:
@@ -255,6 +255,25 @@ def test_what_a_dead_runner_left_running_is_ended(watched: Watch) -> None:
     assert psutil.pid_exists(left)
     supervision.gone(watched.run, watched.directory)
     assert processes.tagged(watched.directory.tag) == []
+
+
+def test_nobody_waits_for_what_a_dead_runner_left_running(
+    watched: Watch, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STOP_GRACE_S = 0.5
+    runner = with_process(watched, "trap '' TERM; sleep 60 & sleep 60")
+    until(lambda: len(processes.tagged(watched.directory.tag)) == 3, "all of them")
+    kill(runner)
+    with monkeypatch.context() as patient:
+        patient.setattr(time, "sleep", _fail)
+        looks = [supervision.ended(watched) for _ in range(3)]
+    assert looks == [None, None, None]
+    assert until(lambda: supervision.ended(watched), "the end").code == "process_gone"
+    assert processes.tagged(watched.directory.tag) == []
+
+
+def _fail(_seconds: float) -> None:
+    raise AssertionError("it waits")
 
 
 def test_what_a_dead_runner_has_used_is_not_lost(watched: Watch) -> None:
