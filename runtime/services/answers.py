@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from events import services as events
@@ -17,11 +17,27 @@ from runtime.states import ACTIVE, RunStatus
 log = structlog.get_logger("bbb.runtime")
 
 
+# So many are read at once.
+PAGE = 100
+
+
 def deliver_answers(*, owner: str) -> int:
-    """Pass on every answer that its run has not been told yet; return how many."""
+    """Pass on answers that their runs have not been told yet; return how many. There may be more when there were any."""
+    last, found, told = 0, _tellable(owner), 0
+    # Those that cannot be delivered now must not hide the others: they may wait for ever.
+    while not told and (page := list(found.filter(pk__gt=last)[:PAGE])):
+        told = sum(_deliver(item, owner=owner) for item in page)
+        last = page[-1].pk
+    return told
+
+
+def _tellable(owner: str) -> QuerySet[InboxItem]:
+    """Return the answers that can be delivered from here, or put away."""
+    asking = TaskRun.objects.active().filter(pk=OuterRef("run_id")).order_by()
+    within_reach = Q(status=RunStatus.INTERRUPTED) | Q(status=RunStatus.RUNNING, owner=owner)
     # Who was given something to wait for while blocked waits for that as well.
-    answers = InboxItem.objects.undelivered().filter(task__unmet_dependencies=0).order_by("id")
-    return sum(_deliver(item, owner=owner) for item in answers[:100])
+    answers = InboxItem.objects.undelivered().filter(task__unmet_dependencies=0)
+    return answers.filter(~Exists(asking) | Exists(asking.filter(within_reach))).order_by("pk")
 
 
 @events.unit_of_work()

@@ -10,10 +10,10 @@ from inbox.states import ItemType
 from orchestration.models import Agent, Project, Task
 from orchestration.services.dependencies import add_dependency, remove_dependency
 from orchestration.states import TaskStatus
-from orchestration.tests.factories import ACTOR, make_task
+from orchestration.tests.factories import ACTOR, make_agent, make_task
 from runtime.models import TaskRun
 from runtime.rundir import RunDirectory
-from runtime.services import commands
+from runtime.services import answers, commands
 from runtime.services.answers import deliver_answers
 from runtime.services.finishing import ask_key, finish_run
 from runtime.states import RunStatus
@@ -69,6 +69,18 @@ def test_an_answer_that_cannot_be_left_now_is_left_later(run: TaskRun, directory
     assert deliver_answers(owner=OWNER) == 0
     aside.rename(directory.path)
     assert deliver_answers(owner=OWNER) == 1
+
+
+def test_answers_that_cannot_be_left_do_not_keep_others_from_it(
+    run: TaskRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "PAGE", 1)
+    answer(ask(run))  # its directory is gone
+    other = begun(make_task(run.task.project), make_agent(run.task.project, name="other"))
+    directory = make_directory(other, tmp_path)
+    answer(ask(other))
+    assert deliver_answers(owner=OWNER) == 1
+    assert directory.received(f"answer-{ASK_ID}") == {"text": "Blue"}
 
 
 def test_a_question_without_an_answer_is_left(run: TaskRun, directory: RunDirectory) -> None:
