@@ -113,11 +113,12 @@ def retain(actor: str) -> None:
 
 
 def prune(actor: str) -> None:
-    """Remove a few batches of events and log lines that are kept no longer: other work waits meanwhile."""
+    """Remove a few batches of what is kept no longer: other work waits meanwhile."""
     pruned = retention.prune(actor=actor, within_s=_PRUNING_S)
     lines = run_retention.prune_lines(within_s=_PRUNING_S)
-    if pruned or lines:
-        log.info("log_pruned", events=pruned, lines=lines)
+    used = run_retention.prune_use(within_s=_PRUNING_S)
+    if pruned or lines or used:
+        log.info("log_pruned", events=pruned, lines=lines, used=used)
 
 
 def tidy_run_files(actor: str) -> None:

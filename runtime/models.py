@@ -43,10 +43,6 @@ class RunQuerySet(models.QuerySet["TaskRun"]):
         """Return retries whose time has come."""
         return self.filter(status=RunStatus.RETRY_SCHEDULED, next_retry_at__lte=now).order_by("next_retry_at", "id")
 
-    def expired(self, now: datetime) -> RunQuerySet:
-        """Return runs whose scheduler has stopped renewing its lease."""
-        return self.holding_slots().filter(lease_until__lt=now).order_by("lease_until", "id")
-
 
 class TaskRun(models.Model):
     """One attempt at a task. `epoch` counts how often it was started; it fences every write."""
@@ -113,7 +109,7 @@ class TaskRun(models.Model):
             models.Index(fields=["id"], condition=Q(status=RunStatus.QUEUED, owner=""), name="run_unowned"),
             # Which runs are at work?
             models.Index(fields=["id"], condition=Q(status=RunStatus.RUNNING), name="run_at_work"),
-            # Which runs are mine, and which leases have expired? With > since SQLite finds the index by it, but not by <>.
+            # Which runs are mine, and which are held by others? With > since SQLite finds the index by it, but not by <>.
             models.Index(fields=["owner", "lease_until"], condition=Q(owner__gt=""), name="run_held"),
             # Which retry is due next?
             models.Index(fields=["next_retry_at"], condition=Q(status=RunStatus.RETRY_SCHEDULED), name="run_retry_due"),

@@ -1,6 +1,7 @@
-"""What is kept of runs that are over: the lines of their logs in the database, and their run directories on this host.
+"""What is kept of runs that are over: the lines of their logs in the database, what they used, and their run directories here.
 
-Lines go KEEP_RUN_LOGS_DAYS after the end of their run, in small batches with time for others between them. `events.jsonl` is
+Lines go KEEP_RUN_LOGS_DAYS after the end of their run, in small batches with time for others between them. So does, after a month,
+what daily limits were held against: only today's is ever read, the ledger (`llm.models.UsageDaily`) has the rest. `events.jsonl` is
 compressed after COMPRESS_RUN_FILES_DAYS, and the whole directory goes after KEEP_RUN_FILES_DAYS; 0 means never.
 """
 
@@ -14,17 +15,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from runtime.models import RunLog, RunLogQuerySet, RunQuerySet, TaskRun
+from runtime.models import DayUse, RunLog, RunLogQuerySet, RunQuerySet, TaskRun
 from runtime.rundir import RunDirectory
 from runtime.states import FINAL
 
 BATCH = 500
 PAUSE_S = 0.02
+# Somebody may want to see why nothing was started on a day.
+KEEP_USE_DAYS = 31
 # So many runs have their directories looked at at once.
 _RUNS = 200
 _MARKS = ".kept.json"
@@ -44,11 +48,26 @@ def old_lines(now: datetime | None = None) -> RunLogQuerySet:
     return RunLog.objects.filter(at__lt=before, **over).order_by("at", "id")
 
 
+def old_use(now: datetime | None = None) -> QuerySet[DayUse]:
+    """Return what was used on days that are long over, the oldest first."""
+    before = (now or timezone.now()) - timedelta(days=KEEP_USE_DAYS)
+    return DayUse.objects.filter(day__lt=before.date()).order_by("day", "key")
+
+
 def prune_lines(*, batch: int = BATCH, pause_s: float = PAUSE_S, within_s: float = math.inf) -> int:
     """Remove old lines, or what of them the time allows, a batch at least; return how many lines that were."""
+    return _prune(old_lines, batch, pause_s, within_s)
+
+
+def prune_use(*, batch: int = BATCH, pause_s: float = PAUSE_S, within_s: float = math.inf) -> int:
+    """Remove what was used on days long over, in the same way."""
+    return _prune(old_use, batch, pause_s, within_s)
+
+
+def _prune(old: Callable[[], QuerySet[Any]], batch: int, pause_s: float, within_s: float) -> int:
     pruned, until = 0, time.monotonic() + within_s
-    while ids := list(old_lines().values_list("pk", flat=True)[:batch]):
-        pruned += RunLog.objects.filter(pk__in=ids).delete()[0]
+    while ids := list(old().values_list("pk", flat=True)[:batch]):
+        pruned += old().model._default_manager.filter(pk__in=ids).delete()[0]
         if time.monotonic() >= until:
             break
         time.sleep(pause_s)

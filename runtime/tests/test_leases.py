@@ -14,7 +14,7 @@ from orchestration.tests.races import meanwhile, result
 from runtime import leases
 from runtime.models import Duty, TaskRun
 from runtime.services.finishing import finish_run
-from runtime.tests.factories import OWNER, ending
+from runtime.tests.factories import OWNER, ending, late_runs
 from runtime.tests.starts import begun, claimed
 
 pytestmark = pytest.mark.django_db
@@ -57,7 +57,7 @@ def test_a_scheduler_renews_its_own_leases_only(project: Project, agent: Agent) 
     for run in (running, waiting, others):
         expired(run)
     leases.renew(OWNER)
-    assert set(TaskRun.objects.expired(leases.now())) == {others}
+    assert set(late_runs()) == {others}
 
 
 def test_one_update_renews_them_all(project: Project, agent: Agent) -> None:
@@ -76,9 +76,9 @@ def test_a_run_that_somebody_writes_to_keeps_no_other_from_being_renewed(project
         TaskRun.objects.filter(pk=second.pk).update(log_seq=1)
         renewal = meanwhile(lambda: leases.renew(OWNER))
         assert renewal.done()
-    assert list(TaskRun.objects.expired(leases.now())) == [second]
+    assert late_runs() == [second]
     leases.renew(OWNER)
-    assert not TaskRun.objects.expired(leases.now()).exists()
+    assert late_runs() == []
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no locks of rows")
@@ -94,7 +94,7 @@ def test_who_leaves_waits_for_the_rows_in_their_order_and_so_for_nobody_who_wait
         leaving = meanwhile(lambda: leases.release(OWNER))
         TaskRun.objects.filter(pk=second.pk).update(log_seq=1)
     assert result(leaving) is None
-    assert TaskRun.objects.expired(leases.now()).count() == 2
+    assert len(late_runs()) == 2
 
 
 def test_a_duty_is_renewed_with_the_runs(project: Project) -> None:
@@ -109,7 +109,7 @@ def test_an_expired_run_is_taken_over(project: Project, agent: Agent) -> None:
     run = expired(begun(make_task(project), agent))
     assert leases.take_over(run, owner=OTHER)
     assert (run.owner, fresh(run).owner) == (OTHER, OTHER)
-    assert not TaskRun.objects.expired(leases.now()).exists()
+    assert late_runs() == []
 
 
 def test_second_of_two_takers_loses(project: Project, agent: Agent) -> None:
@@ -144,7 +144,7 @@ def test_what_a_scheduler_runs_is_found_by_index_whatever_has_ended() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")  # which is right for a table as small as this
-    for rows in (TaskRun.objects.owned(OWNER), TaskRun.objects.holding_slots(), TaskRun.objects.expired(leases.now())):
+    for rows in (TaskRun.objects.owned(OWNER), TaskRun.objects.holding_slots()):
         found = rows.order_by().explain()
         # PostgreSQL may find another index that holds few rows as good, by what it knows of the table at the time.
         assert "Seq Scan" not in found if connection.vendor == "postgresql" else "run_held" in found, found

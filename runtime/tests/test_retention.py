@@ -12,7 +12,7 @@ from pytest_django import Settings
 from orchestration.models import Agent, Project
 from orchestration.tests.factories import make_agent, make_project, make_task
 from runtime import duties, retention
-from runtime.models import RunLog, TaskRun
+from runtime.models import DayUse, RunLog, TaskRun
 from runtime.rundir import RunDirectory
 from runtime.services.finishing import finish_run
 from runtime.tests.factories import ending, running
@@ -100,6 +100,18 @@ def test_0_days_keep_lines_for_ever(agent: Agent, settings: Settings) -> None:
     settings.KEEP_RUN_LOGS_DAYS = 0
     run = ended(agent, 1000)
     assert (retention.prune_lines(pause_s=0), lines_of(run)) == (0, 3)
+
+
+def test_what_was_used_on_a_day_goes_after_a_month_and_today_stays() -> None:
+    today = timezone.now().date()
+    for days in (0, 1, 31, 32, 400):
+        DayUse.objects.bulk_create(
+            DayUse(key=key, day=today - timedelta(days=days), runs=1) for key in ("all", "agent:1")
+        )
+    duties.prune("scheduler:test")
+    kept = DayUse.objects.order_by("-day").values_list("day", flat=True).distinct()
+    assert [(today - day).days for day in kept] == [0, 1, 31]
+    assert DayUse.objects.count() == 6
 
 
 def test_what_was_said_is_compressed_after_a_day_and_read_as_before(agent: Agent) -> None:

@@ -13,6 +13,7 @@ from orchestration.tests.factories import make_agent, make_project, make_task
 from runtime import leases, processes, schedulers
 from runtime.models import SchedulerInstance, TaskRun
 from runtime.schedulers import SecondHost
+from runtime.tests.factories import late_runs
 from runtime.tests.starts import begun
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +70,7 @@ def test_a_beat_renews_the_leases_of_its_own_runs_only(tmp_path: Path) -> None:
     TaskRun.objects.update(lease_until=past)
     SchedulerInstance.objects.update(heartbeat_at=past)
     schedulers.beat(mine, is_draining=False)
-    assert list(TaskRun.objects.expired(leases.now())) == [runs[1]]
+    assert late_runs() == [runs[1]]
     assert list(SchedulerInstance.objects.filter(heartbeat_at=past)) == [yours]
 
 
@@ -99,7 +100,7 @@ def test_what_a_scheduler_leaves_behind_is_anybodys_at_once(tmp_path: Path) -> N
     leaving, staying = schedulers.register(), schedulers.register()
     left, _ = [begun(make_task(project), agent, scheduler.pk) for scheduler in (leaving, staying)]
     schedulers.leave(leaving)
-    assert list(TaskRun.objects.expired(leases.now())) == [left]
+    assert late_runs() == [left]
 
 
 def test_a_scheduler_is_seen_for_three_leases(settings: Settings) -> None:
