@@ -90,6 +90,39 @@ _BARE = re.compile(
     """
 )
 
+# DB_PASS=value, MYSQL_PWD: value. In small letters only where the first word makes it a password: what passes is none.
+_SHORT_NAME = r"(?:(?-i:_PASS|_PWD)|(?:db|user|mail|smtp|mysql|pg|ftp|ssh|admin|root)_(?:pass|pwd)|rediscli_auth)"
+_SHORT = re.compile(
+    rf"""(?ix)
+    ( {_SHORT_NAME} \\{{0,3}}["']?\]? \s{{0,4}}[:=]\s{{0,4}} ) (?!:) {_NONE}
+    (?: ( " ) [^"\\]*(?:\\[\s\S][^"\\]*)* | ( ' ) [^'\\]*(?:\\[\s\S][^'\\]*)* | ( \\" ) [^"\\]* | {_FIRST}{_REST} )
+    """
+)
+
+# --password value, "--token", "value". What follows an option that is spoken of is no value.
+_SPOKEN_OF = r"(?:option|flag|argument|parameter|switch|is|was|and|or|to|from|with|in|on|for|as|if|the|a|an)"
+_OPTION = re.compile(
+    rf"""(?ix)
+    ( --(?!no-)[\w-]{{0,64}}(?:{_WORD}|(?<=-)pass) (?: [ \t]{{1,4}} | (?:\\?["']),\s{{0,4}} ) ) (?!\\?["']?- | {_SPOKEN_OF}(?:[\s.,;:)]|\Z))
+    (?: ( " ) [^"\\]*(?:\\[\s\S][^"\\]*)* | ( ' ) [^'\\]*(?:\\[\s\S][^'\\]*)* | ( \\" ) [^"\\]* | {_FIRST}{_REST} )
+    """
+)
+
+# curl -u user:password
+_CURL_USER = re.compile(
+    r"""(?x)
+    ( (?<![\w-]) (?: -[A-Za-z\#]{0,8}[uU][ \t]{0,4} | --(?:proxy-)?user(?:[ \t]{1,4}|=) ) )
+    (?: ( ["'][^\s"':]{1,256}: ) [^\r\n"']+ | ( [^\s"':]{1,256}: ) (?![/\s\[]) [^\s"']+ )
+    """
+)
+
+# <password>value</password>
+_ELEMENT = re.compile(
+    rf"""(?ix)
+    ( < [\w:.-]{{0,64}}{_WORD} (?:\s[^<>]{{0,256}})? > (?:\s{{0,64}}<!\[CDATA\[)? ) [^<]{{1,16384}} (?=</)
+    """
+)
+
 # Authorization: Scheme credentials. Of a scheme nobody knows we mask what cannot be prose: what holds a digit, what
 # stands alone on its line or is longer than any word, parameters.
 _SCHEME = r"(?:bearer|basic|token|digest|negotiate|ntlm|api-?key|apitoken|key|jwt|oauth|hawk|dpop|signature|sharedkey|aws4-hmac-sha256)"
@@ -129,6 +162,10 @@ _KINDS = (
     _Kind(("://",), _URL_PASSWORD, lambda found: f"{found[1]}{MASK}@" if found[2] else found[0]),
     _Kind(("cookie",), _COOKIE, rf"\1{MASK}"),
     _Kind(_WORDS, _BARE, rf"\1\2\3\4\5{MASK}"),
+    _Kind(("_pass", "_pwd", "_auth"), _SHORT, rf"\1\2\3\4{MASK}"),
+    _Kind(("--",), _OPTION, rf"\1\2\3\4{MASK}"),
+    _Kind(("curl",), _CURL_USER, rf"\1\2\3{MASK}"),
+    _Kind(("</",), _ELEMENT, rf"\1{MASK}"),
     _Kind(("authorization",), _AUTHORIZATION, rf"\1\2\3\4\5{MASK}"),
     _Kind(("bearer",), _BEARER, rf"\1{MASK}"),
     _Kind(("basic",), _BASIC, rf"\1{MASK}"),
@@ -152,7 +189,7 @@ _KINDS = (
 # One word shorter than this has none of the shapes above.
 _SHORTEST_WORD = 20
 
-_SECRET_NAME = re.compile(rf"(?i)(?:{_WORD}|authorization|cookie)$")
+_SECRET_NAME = re.compile(rf"(?i)(?:{_WORD}|authorization|cookie|{_SHORT_NAME})$")
 # What ends like a secret and is none: counters of the usage ledger.
 _PLAIN_NAME = re.compile(r"(?i)^(?:max_|min_|input_|output_|cache_|total_|idempotency_)")
 # {"name": "API_KEY", "value": …}, as containers and archives of HTTP write them.
@@ -183,8 +220,18 @@ def redact_data(value: Any) -> Any:
         masked = {_key(name): _named(name, item) for name, item in value.items()}
         return _without_pairs(masked) if "value" in masked or "Value" in masked else masked
     if isinstance(value, list | tuple):
-        return [redact_data(item) for item in value]
+        return _without_arguments([redact_data(item) for item in value])
     return value
+
+
+def _without_arguments(items: list[Any]) -> list[Any]:
+    """Mask what follows an option with a secret name, as in the arguments of a command."""
+    for place, option in enumerate(items[:-1], start=1):
+        if isinstance(option, str) and option[:2] == "--" and _is_secret_name(option):
+            follows = items[place]
+            if isinstance(follows, str) and not follows.startswith("-"):
+                items[place] = _masked(follows)
+    return items
 
 
 def _named(name: Any, item: Any) -> Any:

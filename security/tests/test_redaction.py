@@ -146,6 +146,60 @@ def test_headers_that_prove_who_one_is_are_masked(text: str, left: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("mysql --password hunter22 -u root", f"mysql --password {MASK} -u root"),
+        ("tool --api-key=abcdef --db-pass x", f"tool --api-key={MASK} --db-pass {MASK}"),
+        ("tool --token 'a b' c", f"tool --token '{MASK}' c"),
+        ("run(['tool', '--token', 'a b', 'c'])", f"run(['tool', '--token', '{MASK}', 'c'])"),
+        (r'"[\"--token\", \"a b\"]"', rf'"[\"--token\", \"{MASK}\"]"'),
+        ("curl -su bee:honey http://h", f"curl -su bee:{MASK} http://h"),
+        ("curl --user 'bee:ho ney' http://h", f"curl --user 'bee:{MASK}' http://h"),
+        ("curl -ubee:honey http://h", f"curl -ubee:{MASK} http://h"),
+    ],
+)
+def test_secrets_among_the_arguments_of_a_command_are_masked(text: str, left: str) -> None:
+    assert redact(text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("DB_PASS=a ls", f"DB_PASS={MASK} ls"),
+        ("MYSQL_PWD=it'sme ls", f"MYSQL_PWD={MASK} ls"),
+        ("smtp_pass: 'a b'", f"smtp_pass: '{MASK}'"),
+        ('{"DB_PASS": "a b", "n": 1}', f'{{"DB_PASS": "{MASK}", "n": 1}}'),
+        ("PGPASSWORD=a REDISCLI_AUTH=b", f"PGPASSWORD={MASK} REDISCLI_AUTH={MASK}"),
+        ("<password>a b</password>", f"<password>{MASK}</password>"),
+        ('<ns:apiKey type="x">\n a </ns:apiKey>', f'<ns:apiKey type="x">{MASK}</ns:apiKey>'),
+        ("<password><![CDATA[a]b]]></password>", f"<password><![CDATA[{MASK}</password>"),
+    ],
+)
+def test_short_names_and_elements_are_masked(text: str, left: str) -> None:
+    assert redact(text) == left
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "psql --no-password bee --password",
+        "the --password option, and --token is new; --max-tokens 5 --password-stdin",
+        "curl -sSL -o x http://h:80/a -H 'Accept: b' --user-agent a:b --url http://h",
+        "docker run -u 1000:1000 image",
+        "all tests pass: 12, first_pass = run(), PWD=/home/x, COMPASS=north",
+        "Bearer <token>, or <password> in <b>bold</b>",
+    ],
+)
+def test_commands_without_secrets_stay_readable(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_the_argument_of_a_secret_option_is_masked() -> None:
+    argv = ["mysql", "--password", "a b", "--user", "bee", "--token", "--verbose", "x", "--api-key"]
+    assert redact_data(argv) == ["mysql", "--password", MASK, "--user", "bee", "--token", "--verbose", "x", "--api-key"]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "the password: see the docs",
@@ -176,7 +230,8 @@ def test_all_strings_below_a_secret_name_are_masked() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Authorization", "HTTP_AUTHORIZATION", "Cookie", "Set-Cookie", "X-Api-Key", "AccountKey"]
+    "name",
+    ["Authorization", "HTTP_AUTHORIZATION", "Cookie", "Set-Cookie", "X-Api-Key", "AccountKey", "DB_PASS", "MYSQL_PWD"],
 )
 def test_headers_are_secret_names(name: str) -> None:
     assert redact_data({name: "a b"}) == {name: MASK}

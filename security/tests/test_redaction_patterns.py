@@ -121,6 +121,17 @@ def test_a_pattern_that_begins_with_a_run_is_found(pattern: str) -> None:
             "-eyJ",
             "-eyJa.",
         ),
+        *(
+            "--password ",
+            "--password 'a",
+            "curl -u a",
+            "curl -u a:b ",
+            "db_pass=",
+            "<password>",
+            "<token>a",
+            "<token ",
+            "--",
+        ),
         *("authorization:", "authorization: a", "cookie:a", 'cookie:a="', "bearer ", "basic a", "sk-a", "password: a "),
     ],
 )

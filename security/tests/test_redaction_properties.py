@@ -55,6 +55,11 @@ AROUND = [
     "Authorization: Frob 1{}\n",
     'Authorization: Digest username="u", response="{}"\n',
     "Cookie: a=b; session={}\n",
+    " --password {} ",
+    "'--token', '{}'",
+    " curl -u bee:{} ",
+    "DB_PASS={} ",
+    "<password>{}</password>",
     'Set-Cookie: session="{}"; Path=/\n',
     "Bearer {} ",
     "Basic {}== ",
@@ -162,6 +167,7 @@ PIECES = st.sampled_from(
             "sk_live_" + "f" * 20,
         ),
         *("eyJ" + "g" * 10, ".hhhhhh", "hooks.slack.com/services/", "T0/B0/iiii", "hf_" + "j" * 20),
+        *("--", "-u ", "curl ", "DB_PASS", "MYSQL_PWD", "<password>", "<token a>", "</", "<![CDATA[", ", "),
         *("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "a=b", "k" * 1100),
     ]
 )
@@ -173,6 +179,7 @@ PIECES = st.sampled_from(
 @example("password='a b'tail")
 @example("://u:password=a<b\"_\\'@")
 @example("Authorization://sk-" + "a" * 1100)
+@example("DB_PASS=://")
 @example("Authorization: AWS4-HMAC-SHA256 Credential=a")
 @example("Authorization:/bbb_" + "e" * 40 + "==hooks.slack.com/services/://u:ab12cd34 b c")
 @example("sk-" + "a" * 600 + "sk-" + "b" * 20)
@@ -188,7 +195,22 @@ def test_data_that_is_masked_stays_as_it_is(data: Data) -> None:
 
 
 SUSPECT = (
-    *("key", "secret", "token", "passw", "passphrase", "credential", "authorization", "cookie", "bearer", "basic"),
+    *(
+        "key",
+        "secret",
+        "token",
+        "passw",
+        "passphrase",
+        "credential",
+        "authorization",
+        "cookie",
+        "bearer",
+        "basic",
+        "curl",
+        "_pass",
+        "_pwd",
+        "rediscli",
+    ),
     *(
         "://",
         "slack",
