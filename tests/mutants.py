@@ -383,6 +383,27 @@ MUTANTS = [
         "if record := None:  # its last word",
         f"{_POINTS}::test_a_runner_that_ends_while_it_is_adopted_is_finished_once",
     ),
+    Mutant(
+        "the turn of a remark that came late is taken for the prompt's",
+        "llm/claude_code/client.py",
+        "bool(heard) and self._open not in heard",
+        "False",
+        "llm/tests/test_claude_code_client.py::test_turn_of_a_remark_does_not_end_that_of_the_prompt",
+    ),
+    Mutant(
+        "who has reported is waited for as long as it talks",
+        "runtime/runner/watch.py",
+        "now - state.reported > REPORTED_S",
+        "now - state.heard > REPORTED_S",
+        "runtime/tests/test_runner_session.py::test_who_has_reported_is_through_whether_the_turn_ends_or_not",
+    ),
+    Mutant(
+        "answers that cannot be left hide the others",
+        "runtime/services/answers.py",
+        "while not told and (page := list(found.filter(pk__gt=last)[:PAGE])):",
+        "if page := list(found[:PAGE]):",
+        "runtime/tests/test_answers.py::test_answers_that_cannot_be_left_do_not_keep_others_from_it",
+    ),
 ]
 
 
