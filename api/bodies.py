@@ -31,6 +31,7 @@ _TYPES: Mapping[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]] =
 }
 # An amount that is a text. DRF would take an empty one for null, and read 1e3 and NaN.
 _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_NO_OBJECT = "A JSON object is expected here."
 _UNKNOWN = ErrorDetail("There is no such field that could be set here.", code="unknown_field")
 
 
@@ -88,6 +89,7 @@ class StrictSerializer(serializers.Serializer[Any]):
     """
 
     serializer_related_field: ClassVar[type[serializers.RelatedField[Any, Any, Any]]] = RowField
+    default_error_messages: ClassVar[dict[str, Any]] = {"invalid": _NO_OBJECT}
 
     def to_internal_value(self, data: Any) -> Any:
         names = data if isinstance(data, Mapping) else []
@@ -103,14 +105,21 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 def _mistyped(field: Any, value: Any) -> Any:
-    """Return what is said of values of another JSON type, in the shape of DRF's errors; None where there are none."""
+    """Return what is said of values of another JSON type, or none of the choices, in the shape of DRF's errors."""
     child = getattr(field, "child", None) or getattr(field, "child_relation", None)
     if child is not None and isinstance(value, list | dict):
         inner = enumerate(value) if isinstance(value, list) else value.items()
         return {place: found for place, each in inner if (found := _mistyped(child, each))}
-    if value is None or _is_typed(field, value):
+    if value is None:
         return None
-    return [ErrorDetail(field.error_messages.get("invalid") or "Not a valid value.", "invalid")]
+    choices = (
+        f" Choose from {', '.join(map(str, field.choices))}." if isinstance(field, serializers.ChoiceField) else ""
+    )
+    if not _is_typed(field, value):
+        return [ErrorDetail(field.error_messages.get("invalid") or f"Not a valid value.{choices}", "invalid")]
+    if choices and value not in field.choices and not (value == "" and field.allow_blank):
+        return [ErrorDetail(f'"{str(value)[:100]}" is not a valid choice.{choices}', "invalid_choice")]
+    return None
 
 
 def _is_typed(field: Any, value: Any) -> bool:
@@ -156,6 +165,8 @@ def validated(
     serializer: type[serializers.Serializer[Any]], data: Any, *, partial: bool = False, context: Any = None
 ) -> dict[str, Any]:
     """Return the fields of a body or a query. Raises ValidationError."""
+    if data is None:
+        raise serializers.ValidationError([ErrorDetail(_NO_OBJECT, code="null")])
     body = serializer(data=data, partial=partial, context=context or {})
     body.is_valid(raise_exception=True)
     return dict(body.validated_data)

@@ -79,7 +79,17 @@ class _Shared(dict[str, forms.Field]):
 def _form(filterset: Any, names: tuple[str, ...]) -> type[forms.Form]:
     form: Any = type("Form", (forms.Form,), {name: filterset.base_filters[name].field for name in names})
     form.base_fields = _Shared(form.base_fields)
+    for field in form.base_fields.values():
+        _name_choices(field)
     return form  # type: ignore[no-any-return]
+
+
+def _name_choices(field: forms.Field) -> None:
+    """Let a field with choices say which there are: who has misspelt one need not look them up."""
+    if isinstance(field, forms.ChoiceField) and not isinstance(field, forms.ModelChoiceField):
+        choices = cast("list[tuple[Any, Any]]", field.choices)
+        names = ", ".join(str(value) for value, _ in choices if value not in field.empty_values)
+        field.error_messages["invalid_choice"] = f"There is no %(value)s here; there are: {names}."
 
 
 class IdFilter(filters.NumberFilter):  # type: ignore[misc]

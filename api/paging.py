@@ -64,7 +64,7 @@ class CursorPage(CursorPagination):
         if given is None:
             return self.page_size
         if not (given.isascii() and given.isdecimal() and int(given[:9]) > 0):
-            raise BadQuery({"limit": ["A whole number from 1 to 200 is accepted."]})
+            raise BadQuery({"limit": ["A whole number from 1 is accepted; more than 200 means 200."]})
         return min(int(given[:9]), self.max_page_size)
 
     def get_next_link(self) -> str | None:

@@ -17,7 +17,7 @@ _UTF_8 = {"utf-8", "utf8"}
 
 class BodyTooLarge(APIException):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    default_detail = "The body is too large."
+    default_detail = "The body is too large. Send less at once."
     default_code = "body_too_large"
 
 

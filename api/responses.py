@@ -108,13 +108,18 @@ REFUSALS: dict[HTTPStatus, Refusal] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Refusal(
         "BodyTooLarge",
         "The body is larger than is accepted.",
-        [Fault("body_too_large", "The body is too large.")],
+        [Fault("body_too_large", "The body is too large. Send less at once.")],
         (REPLAYED,),
     ),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: Refusal(
         "NoJson",
         "The body is not sent as JSON.",
-        [Fault("unsupported_media_type", 'Unsupported media type "text/plain" in request.')],
+        [
+            Fault(
+                "unsupported_media_type",
+                'Unsupported media type "text/plain" in request. Send `Content-Type: application/json`.',
+            )
+        ],
         (REPLAYED,),
     ),
     HTTPStatus.UNPROCESSABLE_ENTITY: Refusal(

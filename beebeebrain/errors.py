@@ -12,7 +12,14 @@ from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from django.views import defaults
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
-from rest_framework.exceptions import APIException, NotFound
+from rest_framework.exceptions import (
+    APIException,
+    ErrorDetail,
+    MethodNotAllowed,
+    NotAuthenticated,
+    NotFound,
+    UnsupportedMediaType,
+)
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 
@@ -57,7 +64,7 @@ WORDS: dict[type[Exception], tuple[str, str]] = {
         "host_not_allowed",
         "This server does not go by the name in the Host header. Use its own name, or add this one to BBB_ALLOWED_HOSTS.",
     ),
-    RequestDataTooBig: ("body_too_large", "The body is too large."),
+    RequestDataTooBig: ("body_too_large", "The body is too large. Send less at once."),
     OverflowError: ("invalid", "A value is out of range."),
     UnicodeEncodeError: ("invalid", "A text holds characters that cannot be stored."),
     DataError: ("invalid", "A value is out of range."),
@@ -91,7 +98,8 @@ class Handler(ExceptionHandler):
             return Refusal(HTTPStatus.PRECONDITION_FAILED, "precondition_failed", str(exc), exc.data)
         if isinstance(exc, Http404):
             return NotFound(NOT_FOUND)
-        return refusal(exc, self.context["kwargs"]) or super().convert_known_exceptions(exc)
+        known = refusal(exc, self.context["kwargs"]) or super().convert_known_exceptions(exc)
+        return _advised(known, self.context["view"])
 
     def convert_unhandled_exceptions(self, exc: Exception) -> APIException:
         return exc if isinstance(exc, APIException) else APIException(OUR_FAULT)
@@ -125,6 +133,17 @@ class Formatter(ExceptionFormatter):
         if isinstance(self.exc, Refusal):
             return [Fault(self.exc.code, str(self.exc.detail), self.exc.place)]
         return list(faults_in(self.exc.detail))
+
+
+def _advised(exc: Exception, view: Any) -> Exception:
+    """Add what would be accepted to what DRF only refuses."""
+    if isinstance(exc, NotAuthenticated):
+        exc.detail = ErrorDetail("There is no login. Send `Authorization: Bearer bbb_…`, or log in.", exc.default_code)
+    elif isinstance(exc, MethodNotAllowed):
+        exc.detail = ErrorDetail(f"{exc.detail} Allowed: {', '.join(view.allowed_methods)}.", exc.default_code)
+    elif isinstance(exc, UnsupportedMediaType) and str(exc.detail).endswith(" in request."):
+        exc.detail = ErrorDetail(f"{exc.detail} Send `Content-Type: application/json`.", exc.default_code)
+    return exc
 
 
 def refusal(exc: Exception, path: dict[str, Any]) -> Refusal | None:

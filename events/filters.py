@@ -59,9 +59,7 @@ class LevelFilter(ChoiceFilter):  # type: ignore[misc]
         return rows.at_least(Level.of(value)) if value else rows
 
 
-_TEXT_HELP = (
-    "Only what says this somewhere. Needs `task`, `run`, `trace_id`, or `since` (and `until`) at most a day apart."
-)
+_TEXT_NEEDS = "Needs `task`, `run`, `trace_id`, or `since` (and `until`) at most a day apart."
 
 
 class EventListFilter(EventFilter):
@@ -71,7 +69,7 @@ class EventListFilter(EventFilter):
     level = LevelFilter()
     since = IsoDateTimeFilter(help_text="Only what happened at this time or later.")
     until = IsoDateTimeFilter(help_text="Only what happened before this time.")
-    text = CharFilter(max_length=200, help_text=_TEXT_HELP)
+    text = CharFilter(max_length=200, help_text=f"Only what says this somewhere. {_TEXT_NEEDS}")
 
     class Meta(EventFilter.Meta):
         pass
@@ -103,7 +101,7 @@ class EventListFilter(EventFilter):
         chosen = self.form.cleaned_data
         is_scoped = any(chosen[name] for name in ("task", "run", "trace_id"))
         if not is_scoped and not search.is_short(chosen["since"], chosen["until"]):
-            raise BadQuery("text", f"Too much would be looked through. {_TEXT_HELP}", search.TOO_WIDE)
+            raise BadQuery("text", f"Too much would be looked through. {_TEXT_NEEDS}", search.TOO_WIDE)
         narrowed: EventQuerySet = search.containing(rows, "payload", text)
         return narrowed
 

@@ -72,6 +72,12 @@ class CrossProject(Invalid):
     code = "cross_project"
 
 
+class PathOutside(Invalid):
+    """The path does not lie below the repository. Give one such as docs/rules.md, without `..`."""
+
+    code = "path_outside"
+
+
 class Gone(Conflict):
     """It was deleted while you looked at it. Read the list again."""
 

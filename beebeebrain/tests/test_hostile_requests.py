@@ -83,6 +83,7 @@ def texts(value: Any) -> Any:
     return f"{value}\0" if isinstance(value, str) else value
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("path", PATHS)
 def test_a_method_an_address_does_not_know_is_refused_with_those_it_knows(client: APIClient, path: str) -> None:
     known = {found["method"] for found in operations().values() if found["path"] == path}
@@ -92,6 +93,7 @@ def test_a_method_an_address_does_not_know_is_refused_with_those_it_knows(client
         assert {name.strip().lower() for name in answer["Allow"].split(",")} - {"head"} == known
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", [name for name, found in operations().items() if found["method"] == "get"])
 def test_head_answers_as_get_does(client: APIClient, name: str) -> None:
     path = address(operations()[name]["path"])
@@ -108,6 +110,7 @@ def test_a_text_that_no_database_keeps_is_refused(client: APIClient, name: str) 
         assert refused(send(client, name, json.dumps(given)), 400, 404)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", BODIES)
 def test_a_body_that_is_no_object_is_refused(client: APIClient, name: str) -> None:
     for body in NO_OBJECTS:
@@ -121,6 +124,7 @@ def test_numbers_beyond_all_columns_are_refused(client: APIClient, name: str) ->
         refused(send(client, name, json.dumps(example(name) | numbers)), 400, 404)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", BODIES)
 def test_a_body_that_is_not_sent_as_json_is_refused(client: APIClient, name: str) -> None:
     for media_type in ("text/plain", "application/xml", "multipart/form-data; boundary=x", "nonsense"):
@@ -139,6 +143,7 @@ def test_an_id_that_is_nobodys_is_not_found(client: APIClient, path: str) -> Non
         assert refused(ask(client, path, path.replace("{id}", id_)), 404) == ["not_found"]
 
 
+@pytest.mark.one_database
 def test_an_answer_in_another_language_than_json_is_refused(client: APIClient) -> None:
     for path in PATHS:
         assert refused(ask(client, path, address(path), HTTP_ACCEPT="text/csv"), 406) == ["not_acceptable"]

@@ -141,3 +141,43 @@ def test_what_django_refuses_elsewhere_is_a_page(name: str) -> None:
     answer = handle(RequestFactory().get("/honey"))
     assert answer["Content-Type"].startswith("text/html")
     assert answer.status_code == (400 if status == 413 else status)
+
+
+ADVICE: dict[str, tuple[Send, str]] = {
+    "a method there is not": (lambda client: client.put(PROJECTS), "Allowed: GET, HEAD, POST"),
+    "a body of another kind": (
+        lambda client: client.post(PROJECTS, "x", content_type="text/plain"),
+        "application/json",
+    ),
+    "a filter's choice": (lambda client: client.get("/api/v1/tasks?status=sleeping"), "todo, running, review, done"),
+    "a filter's number": (lambda client: client.get("/api/v1/tasks?priority=high"), "0, 1, 2, 3, 4"),
+    "a field's choice": (lambda client: client.post("/api/v1/tasks", {"phase": "nap"}, format="json"), "plan, build"),
+    "a field's number": (
+        lambda client: client.post("/api/v1/tasks", {"priority": "x"}, format="json"),
+        "0, 1, 2, 3, 4",
+    ),
+    "no object": (lambda client: client.post("/api/v1/tasks", [], format="json"), "JSON object"),
+    "nothing": (
+        lambda client: client.post("/api/v1/tasks", "null", content_type="application/json"),
+        "JSON object",
+    ),
+    "no limit": (lambda client: client.get("/api/v1/tasks?limit=many"), "more than 200 means 200"),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ADVICE)
+def test_a_refusal_says_what_would_be_accepted(client: APIClient, name: str) -> None:
+    send, advice = ADVICE[name]
+    told = send(client).json()
+    assert any(advice in error["detail"] for error in told["errors"]), told
+
+
+@pytest.mark.django_db
+def test_a_stranger_is_told_how_to_log_in() -> None:
+    assert "Authorization: Bearer" in APIClient().get(PROJECTS).json()["detail"]
+
+
+@pytest.mark.django_db
+def test_a_comment_of_nothing_but_spaces_is_refused(client: APIClient) -> None:
+    assert_shape(client.post("/api/v1/comments", {"body": " \n"}, format="json"), 400, "blank")

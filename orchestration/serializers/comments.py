@@ -9,6 +9,13 @@ from orchestration.models import Comment
 from orchestration.serializers import examples
 
 
+def _said(body: str) -> str:
+    """Return the words as they are; white space alone says nothing."""
+    if not body.strip():
+        raise serializers.ValidationError("This field may not be blank.", code="blank")
+    return body
+
+
 @shown(examples.COMMENT, request=examples.NEW_COMMENT)
 class CommentSerializer(StrictSerializer, serializers.ModelSerializer[Comment]):
     """What somebody says about a task, the diff of a run, or a document."""
@@ -28,6 +35,9 @@ class CommentSerializer(StrictSerializer, serializers.ModelSerializer[Comment]):
         read_only_fields = ["author", "status"]
         extra_kwargs = {"body": {"trim_whitespace": False}}
 
+    def validate_body(self, body: str) -> str:
+        return _said(body)
+
 
 @shown(request=examples.COMMENT_CHANGES)
 class CommentChangesSerializer(VersionedSerializer, serializers.ModelSerializer[Comment]):
@@ -37,3 +47,6 @@ class CommentChangesSerializer(VersionedSerializer, serializers.ModelSerializer[
         model = Comment
         fields = ["body", "status", "expected_version"]
         extra_kwargs = {"body": {"trim_whitespace": False}}
+
+    def validate_body(self, body: str) -> str:
+        return _said(body)

@@ -8,7 +8,7 @@ from typing import Any
 
 from events import services as events
 from events.states import EventType
-from orchestration.exceptions import Gone, NameTaken
+from orchestration.exceptions import Gone, NameTaken, PathOutside
 from orchestration.models import Document, Project
 from orchestration.services.comments import delete_comment
 from orchestration.services.rows import checked, insert, locked, update_row
@@ -16,10 +16,11 @@ from orchestration.services.rows import checked, insert, locked, update_row
 
 @events.unit_of_work()
 def create_document(project: Project, *, path: str, title: str, actor: str, **fields: Any) -> Document:
-    """Create a document. Raises Invalid, NameTaken."""
+    """Create a document. Raises Invalid, PathOutside, NameTaken."""
     document = Document(project=project, path=path, title=title, **fields)
     document.content_hash = _digest(document.body)
     checked(document)
+    _refuse_outside(path)
     _refuse_taken(document)
     insert(document, taken=NameTaken)
     events.append(
@@ -30,8 +31,9 @@ def create_document(project: Project, *, path: str, title: str, actor: str, **fi
 
 @events.unit_of_work()
 def update_document(document: Document, *, actor: str, expected_version: int | None = None, **changes: Any) -> Document:
-    """Change a document. Raises Invalid, NameTaken, VersionConflict."""
+    """Change a document. Raises Invalid, PathOutside, NameTaken, VersionConflict."""
     if "path" in changes:
+        _refuse_outside(changes["path"])
         _refuse_taken(Document(pk=document.pk, project_id=document.project_id, path=changes["path"]))
     if "body" in changes:
         changes["content_hash"] = _digest(changes["body"])
@@ -56,6 +58,12 @@ def delete_document(document: Document, *, actor: str, expected_version: int | N
             delete_comment(comment, actor=actor)
         present.delete()
         events.append(EventType.DOCUMENT_DELETED, project_id=document.project_id, actor=actor, id=document.pk)
+
+
+def _refuse_outside(path: str) -> None:
+    """Refuse what is no path below the repository: whoever reads or writes it there relies on that."""
+    if not path.isprintable() or "\\" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise PathOutside(field="path")
 
 
 def _refuse_taken(document: Document) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from events.models import Event
 from events.states import EventType
-from orchestration.exceptions import Invalid, NameTaken, VersionConflict
+from orchestration.exceptions import Invalid, NameTaken, PathOutside, VersionConflict
 from orchestration.models import Document, Project
 from orchestration.services.comments import create_comment
 from orchestration.services.documents import create_document, delete_document, update_document
@@ -112,3 +112,18 @@ def test_a_document_that_was_changed_since_is_not_deleted(project: Project) -> N
         delete_document(document, actor=ACTOR, expected_version=1)
     assert refusal.value.data == {"version": 2}
     assert Document.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "path", ["../x.md", "/etc/passwd", "docs/../../x", "docs//x.md", "./x.md", "docs/", "a\nb", "a\\b"]
+)
+def test_a_path_that_does_not_lie_below_the_repository_is_refused(project: Project, path: str) -> None:
+    document = create(project)
+    with pytest.raises(PathOutside):
+        create(project, path=path)
+    with pytest.raises(PathOutside):
+        update_document(document, actor=ACTOR, path=path)
+
+
+def test_a_path_may_have_folders_spaces_and_dots(project: Project) -> None:
+    assert create(project, path=".github/how to..md").path == ".github/how to..md"

@@ -102,7 +102,7 @@ def _refuse(name: str, *, advice: str = "Archive it instead.", **needs: int | st
     """Raise InUse, with all that needs the row, if anything does."""
     found = {what: need for what, need in needs.items() if need}
     if found:
-        reasons = ", ".join(_REASONS[what].format(_counted(need)) for what, need in found.items())
+        reasons = " and ".join(_REASONS[what].format(_counted(need)) for what, need in found.items())
         raise InUse(f"{name} {reasons}. {advice}", **found)
 
 
@@ -114,10 +114,10 @@ def _counted(need: int | str | list[int]) -> int | str:
 
 
 _REASONS = {
-    "runs": "has {} run(s)",
-    "dependents": "has {} task(s) that wait for it",
-    "subtasks": "has {} subtask(s)",
-    "tasks": "has {} task(s)",
+    "runs": "has runs ({})",
+    "dependents": "is waited for by other tasks ({})",
+    "subtasks": "has subtasks ({})",
+    "tasks": "has tasks ({})",
     "status": "is {}",
 }
 
