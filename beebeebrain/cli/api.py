@@ -68,8 +68,9 @@ class Api:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return _json(self._send("POST", path, json=body if body is not None else {}, headers=headers))
 
-    def patch(self, path: str, body: Row) -> Any:
-        return _json(self._send("PATCH", path, json=body))
+    def patch(self, path: str, body: Row, **query: Any) -> Any:
+        """Change a row; the query says how it is shown then."""
+        return _json(self._send("PATCH", path, json=body, params=_params(query)))
 
     def delete(self, path: str, *, version: int | None = None) -> Any:
         """Delete a row; with a version, only that one."""

@@ -18,6 +18,7 @@ from beebeebrain.cli.task_fields import (
     After,
     Check,
     Description,
+    Due,
     MaxUsd,
     NotBefore,
     Parent,
@@ -59,6 +60,7 @@ def create_task(
     after: After = None,
     check: Check = None,
     not_before: NotBefore = None,
+    due: Due = None,
     max_usd: MaxUsd = None,
     json_file: JsonFile = None,
     plan: Annotated[str | None, typer.Option(metavar="PLAN", help="The same as `bbb tasks import PLAN`.")] = None,
@@ -77,6 +79,7 @@ def create_task(
         depends_on=after,
         checks=check,
         not_before=not_before,
+        due_at=due,
         max_usd=max_usd,
     )
     if plan is None:

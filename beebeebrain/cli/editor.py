@@ -15,10 +15,12 @@ from beebeebrain.cli.options import read_file
 _MARK = "# ------ what is above this line is sent; save it empty to send nothing ------"
 
 
-def words(message: str | None, file: str | None, *, about: str) -> str:
-    """Return what a person says. `about` stands below in the editor. Raises Misuse where nothing is said."""
+def words(message: str | None, file: str | None, *, about: str, ways: str = "--message TEXT or --file FILE") -> str:
+    """Return what a person says. `about` stands below in the editor, `ways` names the others. Raises Misuse where nothing is said."""
     if message is not None and file is not None:
-        raise Misuse("Give --message or --file, not both.")
+        raise Misuse(f"Say it with {ways}, and only once.")
+    if message is None and file is None and not sys.stdin.isatty():
+        raise Misuse(f"Say it with {ways}; there is no terminal for an editor here.")
     said = message if message is not None else read_file(file) if file is not None else _written(about)
     if not said.strip():
         raise Misuse("Nothing was said, so nothing was sent.")
@@ -26,8 +28,6 @@ def words(message: str | None, file: str | None, *, about: str) -> str:
 
 
 def _written(about: str) -> str:
-    if not sys.stdin.isatty():
-        raise Misuse("Say it with --message TEXT or --file FILE; there is no terminal for an editor here.")
     with tempfile.TemporaryDirectory(prefix="bbb-") as folder:
         file = Path(folder) / "message.md"
         file.write_text(f"\n{_MARK}\n\n{about}\n", encoding="utf-8")

@@ -48,6 +48,18 @@ _HINTS: dict[int, str] = {
 }
 
 
+# Where an address (/api/v1/tasks/7) has its id, and what a person calls the noun before it.
+_ID = 4
+_NOUNS = {
+    "projects": "project",
+    "agents": "agent",
+    "tasks": "task",
+    "runs": "run",
+    "inbox": "inbox item",
+    "breakers": "breaker",
+}
+
+
 class CliError(Exception):
     """The command cannot be carried out. The message says what happened and what to do."""
 
@@ -123,6 +135,11 @@ class Refusal(CliError):
 
 
 def _sentence(body: dict[str, Any], status: int) -> str:
+    """Return what is said; of a row that is not there, by the name a person has given it."""
+    address = str(body.get("instance", "")).split("/")
+    if status == HTTPStatus.NOT_FOUND and len(address) > _ID and address[_ID].isdecimal():
+        noun = _NOUNS.get(address[_ID - 1], address[_ID - 1])
+        return f"There is no {noun} {address[_ID]}, or none that you may see."
     return str(body.get("detail") or f"The server has answered with status {status}.")
 
 

@@ -22,6 +22,7 @@ ItemArgument = Annotated[int, typer.Argument(metavar="ITEM", help="Id of an item
 Message = Annotated[str | None, typer.Option("--message", "-m", help="What to change; without it, your editor asks.")]
 MessageFile = Annotated[str | None, typer.Option("--file", "-F", metavar="FILE", help="File that says it; - is stdin.")]
 
+_WAYS = "a TEXT, --option NUMBER or --file FILE"
 _COLUMNS = [
     Column("id", "id"),
     Column("type", "item_type"),
@@ -85,7 +86,10 @@ def answer_item(
         raise Misuse("Give an answer, or the number of one with --option; not both.")
     with connect() as api:
         row = api.get(f"/inbox/{item}") if option is not None or (text is None and file is None) else {}
-        said = _offered(row, option) if option is not None else editor.words(text, file, about=_question(row))
+        if option is not None:
+            said = _offered(row, option)
+        else:
+            said = editor.words(text, file, about=_question(row), ways=_WAYS)
         _close(api, item, action="answer", user_input=said, version=expected_version, as_json=as_json)
 
 

@@ -18,6 +18,7 @@ Parent = Annotated[str | None, typer.Option(help="The task it is part of.")]
 After = Annotated[list[str] | None, typer.Option(help="A task that must be done before; may be repeated.")]
 Check = Annotated[list[str] | None, typer.Option(help="Command that must pass; may be repeated.")]
 NotBefore = Annotated[str | None, typer.Option(help="Do not start before, such as 2026-12-01T08:00Z.")]
+Due = Annotated[str | None, typer.Option(help="To be done by, such as 2026-12-24T18:00Z.")]
 MaxUsd = Annotated[float | None, typer.Option(min=0, help="What it may cost.")]
 
 

@@ -29,6 +29,7 @@ from beebeebrain.cli.task_fields import (
     Acceptance,
     Check,
     Description,
+    Due,
     NotBefore,
     Parent,
     Phase,
@@ -98,11 +99,8 @@ def list_tasks(
 def show_task(task: TaskArgument, as_json: AsJson = False) -> None:
     """Show a task: what is wanted, what it waits for, how it stands."""
     with connect() as api:
-        row = api.get(f"/tasks/{task_id(task)}", **({} if as_json else {"expand": "project,assignee"}))
-    if as_json:
-        output.data(row)
-    else:
-        _print_task(row)
+        row = api.get(f"/tasks/{task_id(task)}", **_shape(as_json=as_json))
+    _tell_task(row, as_json=as_json)
 
 
 @app.command("edit")
@@ -118,6 +116,7 @@ def edit_task(
     parent: Parent = None,
     check: Check = None,
     not_before: NotBefore = None,
+    due: Due = None,
     expected_version: Version = None,
     json_file: JsonFile = None,
     as_json: AsJson = False,
@@ -134,27 +133,31 @@ def edit_task(
         parent=parent,
         checks=check,
         not_before=not_before,
+        due_at=due,
         expected_version=expected_version,
     )
     body = object_in(json_file) | fields
     with connect() as api:
         if assignee:
             body["assignee"] = _assignee(api, number, assignee)
-        tables.fields(api.patch(f"/tasks/{number}", body), as_json=as_json)
+        row = api.patch(f"/tasks/{number}", body, **_shape(as_json=as_json))
+    _tell_task(row, as_json=as_json)
 
 
 @app.command("archive")
 def archive_task(task: TaskArgument, as_json: AsJson = False) -> None:
     """Put a task that is over away: lists leave it out."""
     with connect() as api:
-        tables.fields(api.patch(f"/tasks/{task_id(task)}", {"is_archived": True}), as_json=as_json)
+        row = api.patch(f"/tasks/{task_id(task)}", {"is_archived": True}, **_shape(as_json=as_json))
+    _tell_task(row, as_json=as_json)
 
 
 @app.command("unarchive")
 def unarchive_task(task: TaskArgument, as_json: AsJson = False) -> None:
     """Take an archived task back into the lists."""
     with connect() as api:
-        tables.fields(api.patch(f"/tasks/{task_id(task)}", {"is_archived": False}), as_json=as_json)
+        row = api.patch(f"/tasks/{task_id(task)}", {"is_archived": False}, **_shape(as_json=as_json))
+    _tell_task(row, as_json=as_json)
 
 
 @app.command("delete")
@@ -196,6 +199,18 @@ def _assignee(api: Api, task: int, given: str) -> int | None:
     """Return the id of an agent of the task's project; names are looked up only where one was given."""
     project = None if given.isdecimal() else api.get(f"/tasks/{task}")["project"]
     return agent_id(api, given, project=project)
+
+
+def _shape(*, as_json: bool) -> dict[str, str]:
+    """Return how the API is to show a task: for people, with the names of its project and agent."""
+    return {} if as_json else {"expand": "project,assignee"}
+
+
+def _tell_task(row: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        output.data(row)
+    else:
+        _print_task(row)
 
 
 def _print_task(row: dict[str, Any]) -> None:

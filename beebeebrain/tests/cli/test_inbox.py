@@ -110,3 +110,9 @@ def test_an_action_that_is_not_offered_is_refused(bbb: Bbb, question: InboxItem)
 def test_another_version_is_a_conflict(bbb: Bbb, question: InboxItem) -> None:
     done = bbb("inbox", "answer", str(question.pk), "a", "--expected-version", "9", "--json")
     assert done.error == (ExitCode.CONFLICT, "version_conflict")
+
+
+def test_without_words_or_a_terminal_the_ways_to_answer_are_named(bbb: Bbb, question: InboxItem) -> None:
+    told = bbb("inbox", "answer", str(question.pk))
+    assert told.code == ExitCode.USAGE
+    assert "--option" in told.err

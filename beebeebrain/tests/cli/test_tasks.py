@@ -120,6 +120,17 @@ class TestEdit:
         assert (row["title"], row["description"], row["priority"]) == ("New", "From stdin", 3)
         assert (row["checks"], row["assignee"], row["task_type"]) == (["true"], agent.pk, "bug")
 
+    def test_a_task_that_is_not_there_is_named(self, bbb: Bbb) -> None:
+        told = bbb("tasks", "edit", "task-999", "--title", "New")
+        assert told.code == ExitCode.NOT_FOUND
+        assert told.err.startswith("Error: There is no task 999, or none that you may see.")
+
+    def test_what_was_changed_is_shown_as_a_person_reads_it(self, bbb: Bbb, task: Task) -> None:
+        shown = bbb("tasks", "edit", str(task.pk), "--priority", "low", "--due", "2026-12-24T18:00Z").out
+        assert shown.startswith(f"{task.key}  Write the parser")
+        assert ["priority", "low"] in [line.split() for line in shown.splitlines()]
+        assert "2026-12-24 18:00:00" in shown
+
     def test_json_can_take_a_value_away(self, bbb: Bbb, project: Project, task: Task) -> None:
         assigned = make_task(project, assignee=make_agent(project))
         row = bbb("tasks", "edit", str(assigned.pk), "--json-file", "-", "--json", stdin='{"assignee": null}').json
