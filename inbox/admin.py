@@ -14,21 +14,32 @@ from unfold.enums import ActionVariant
 
 from inbox.models import InboxItem
 from inbox.services import Action, close_item, mark_read, offered_by
-from inbox.states import ItemStatus
+from inbox.states import ItemStatus, ItemType
 from orchestration.admin.bulk import command_rows
 from security.admin.base import DialogForm, ReadOnlyAdmin, RelatedFilter, back_to, detail_action, found, labelled
 from security.admin.shown import prose
 from security.admin.words import WordsForm
 
 COLOURS = {ItemStatus.OPEN: "warning", ItemStatus.CLOSED: ""}
+# What people call the types of items, and in which colour.
+KINDS = {
+    ItemType.AWAIT_USER_INPUT: ("Question", "warning"),
+    ItemType.PERMISSION_REQUEST: ("Permission", "warning"),
+    ItemType.TASK_COMPLETED: ("Review", "primary"),
+    ItemType.MERGE_CONFLICT: ("Conflict", "danger"),
+    ItemType.ALERT: ("Alert", "danger"),
+}
+_LONGEST_QUESTION = 500
 
 
 class AnswerForm(WordsForm):
-    """Asks for an answer, and repeats what the agent proposed."""
+    """Asks for an answer, and repeats the question and what the agent proposed: the dialog hides the page."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         item = InboxItem.objects.filter(pk=self.object_id).first()
+        if item is not None and item.content:
+            self.fields["words"].label = item.content[:_LONGEST_QUESTION]
         if item is not None and item.options:
             self.fields["words"].help_text = f"Proposed: {' · '.join(map(str, item.options))}"
 
@@ -36,7 +47,7 @@ class AnswerForm(WordsForm):
 @admin.register(InboxItem)
 class InboxItemAdmin(ReadOnlyAdmin[InboxItem]):
     project_path = "project"
-    list_display = ("id", "title", "item_type", "state", "resolution", "project", "task", "created_at", "resolver")
+    list_display = ("id", "kind", "title", "state", "resolution", "project", "created_at")
     list_display_links = ("id", "title")
     list_filter = (
         ("status", ChoicesDropdownFilter),
@@ -47,24 +58,40 @@ class InboxItemAdmin(ReadOnlyAdmin[InboxItem]):
         "is_read",
     )
     list_filter_submit = True
-    list_select_related = ("project", "task")
+    list_select_related = ("project",)
     search_fields = ("title", "content", "user_input", "task__title")
     # What is open stands first: "open" sorts behind "closed".
     ordering = ("-status", "-id")
     actions = ("approve", "dismiss", "read")
     actions_detail = ("request_changes_one", "approve_one", "answer_one", "dismiss_one")
-    readonly_fields = ("text", "proposed", "answer", "created_at")
+    readonly_fields = ("asks_for", "text", "proposed", "run", "answer", "created_at")
     fieldsets = (
-        (None, {"fields": ("title", ("item_type", "status"), "text", "proposed", ("project", "task", "run_id"))}),
-        ("Answer", {"fields": (("resolution", "resolver", "resolved_at"), "answer", "delivered_at")}),
+        (None, {"fields": ("title", ("asks_for", "status"), "text", "proposed", ("project", "task", "run"))}),
+        ("Answer", {"fields": (("resolution", "resolved_at"), "resolver", "answer", "delivered_at")}),
         ("State", {"classes": ("collapse",), "fields": (("is_read", "created_at", "version"), "dedupe_key")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: InboxItem | None = None) -> Any:
-        """Leave the answer out while there is none: what is to be decided on comes first."""
-        sections = super().get_fieldsets(request, obj)
+        """Leave out what there is not: options, and the answer while it is to be decided on."""
+        (name, options), *sections = super().get_fieldsets(request, obj)
+        has_options = obj is not None and bool(obj.options)
+        fields = [field for field in options["fields"] if field != "proposed" or has_options]
         is_open = obj is not None and obj.status == ItemStatus.OPEN
-        return [section for section in sections if not (is_open and section[0] == "Answer")]
+        shown = [section for section in sections if not (is_open and section[0] == "Answer")]
+        return [(name, {**options, "fields": fields}), *shown]
+
+    @labelled("kind", dict(KINDS.values()), ordering="item_type")
+    def kind(self, item: InboxItem) -> tuple[str, str]:
+        name, _ = KINDS[ItemType(item.item_type)]
+        return name, name
+
+    @admin.display(description="kind")
+    def asks_for(self, item: InboxItem) -> str:
+        return KINDS[ItemType(item.item_type)][0]
+
+    @admin.display(description="run")
+    def run(self, item: InboxItem) -> SafeString | str:
+        return str(item.run_id or "-")
 
     @labelled("status", COLOURS, ordering="status")
     def state(self, item: InboxItem) -> tuple[str, str]:

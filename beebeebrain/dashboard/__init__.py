@@ -17,6 +17,7 @@ from django.utils.timesince import timesince
 from beebeebrain.dashboard import tables
 from beebeebrain.dashboard.reads import NAMED_PROJECTS, Reads
 from beebeebrain.dashboard.tables import Table
+from inbox.admin import KINDS
 from inbox.models import InboxItem
 from llm.models import UsageDaily
 from orchestration.models import Agent, Project, Task
@@ -72,7 +73,7 @@ def dashboard(request: HttpRequest, reads: Reads) -> dict[str, Any]:
         "notices": list(_notices(request, reads)),
         "inbox": _inbox(reads) if reads.items else None,
         "stuck": _stuck(reads),
-        "running": _running(reads),
+        "running": _running(reads) if reads.running else None,
         "failed": _failed(reads),
         "statuses": tables.statuses(reads) if reads.projects else None,
         "costs": tables.costs(reads.spent[:NAMED_PROJECTS]),
@@ -110,14 +111,17 @@ def _cost(reads: Reads) -> Sign:
 def _notices(request: HttpRequest, reads: Reads) -> Iterator[Notice]:
     yield from _scheduler(reads)
     if not reads.projects and admin.site._registry[Project].has_add_permission(request):
-        add = (reverse("admin:orchestration_project_add"), "Add one")
+        add = (reverse("admin:orchestration_project_add"), "Add a project")
         yield Notice(
-            text="There is no project yet. Then add an agent and tasks; tasks start by themselves.", links=[add]
+            text="There is no project yet. Add one, then an agent and tasks: they start by themselves.", links=[add]
         )
     count, since = reads.interrupted
     if count:
         text = f"{_runs(count)} interrupted{f', the first started {timesince(since, depth=1)} ago' if since else ''}."
         yield Notice(text=text, links=[(changelist_url(TaskRun, status__exact="interrupted"), "Look")])
+    if paused := [project for project in reads.projects if project.is_paused]:
+        links = [(page_url(Project, project.pk), project.name) for project in paused[:NAMED_PROJECTS]]
+        yield Notice(text="Nothing new starts in projects that are paused:", links=links)
     if reads.idle_agents:
         links = [(page_url(Agent, agent.pk), _waited_for(agent)) for agent in reads.idle_agents]
         yield Notice(text="Tasks wait for agents that are paused:", links=links)
@@ -146,9 +150,9 @@ def _scheduler(reads: Reads) -> Iterator[Notice]:
 
 def _inbox(reads: Reads) -> Section:
     found = _by_type(reads)
-    counts = {kind: found[kind][0].of_type for kind in tables.KINDS if kind in found}  # type: ignore[attr-defined]
+    counts = {kind: found[kind][0].of_type for kind in KINDS if kind in found}  # type: ignore[attr-defined]
     parts = [
-        (changelist_url(InboxItem, status__exact="open", item_type__exact=kind), f"{tables.KINDS[kind][0]}s: {count:,}")
+        (changelist_url(InboxItem, status__exact="open", item_type__exact=kind), f"{KINDS[kind][0]}s: {count:,}")
         for kind, count in counts.items()
     ]
     return Section(

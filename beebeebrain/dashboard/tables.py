@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from beebeebrain.dashboard.reads import NAMED_PROJECTS, Reads, Spent
+from inbox.admin import KINDS
 from inbox.models import InboxItem
 from inbox.states import ItemType
 from orchestration.admin.tasks import COLOURS
@@ -23,15 +24,6 @@ from runtime.models import TaskRun
 from security.admin.shown import changelist_url, link, page_url, took, usd
 
 Table = Mapping[str, Any]
-
-# What people call the types of items, and in which colour.
-KINDS = {
-    ItemType.AWAIT_USER_INPUT: ("Question", "warning"),
-    ItemType.PERMISSION_REQUEST: ("Permission", "warning"),
-    ItemType.TASK_COMPLETED: ("Review", "primary"),
-    ItemType.MERGE_CONFLICT: ("Conflict", "danger"),
-    ItemType.ALERT: ("Alert", "danger"),
-}
 
 
 def items(rows: Iterable[InboxItem]) -> Table:

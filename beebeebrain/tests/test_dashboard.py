@@ -221,6 +221,11 @@ def test_a_paused_agent_that_tasks_wait_for_is_said(project: Project, admin_clie
     assert notices(admin_client) == ["Tasks wait for agents that are paused: Busy of Hive (1)"]
 
 
+def test_a_paused_project_is_said(project: Project, admin_client: Client) -> None:
+    update_project(project, is_paused=True, actor=ACTOR)
+    assert notices(admin_client) == ["Nothing new starts in projects that are paused: Hive"]
+
+
 def test_who_may_add_a_project_is_told_to_when_there_is_none(admin_client: Client) -> None:
     assert "There is no project yet" in notices(admin_client)[0]
     assert notices(staff("viewer")) == []

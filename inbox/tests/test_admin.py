@@ -127,3 +127,31 @@ def test_what_an_agent_asked_is_escaped(task: Task, admin_client: Client) -> Non
     InboxItem.objects.update(content="<img src=x onerror=alert(1)>")
     page = admin_client.get(reverse("admin:inbox_inboxitem_change", args=[item.pk])).content.decode()
     assert "<img src=x" not in page
+
+
+def test_the_dialog_repeats_what_is_asked(task: Task, admin_client: Client) -> None:
+    item = make_item(task, ItemType.AWAIT_USER_INPUT)
+    InboxItem.objects.update(content="By count, or by alphabet?")
+    dialog = admin_client.get(command(item, "answer")).content.decode()
+    assert "By count, or by alphabet?" in dialog
+    assert "Proposed: yes · no" in dialog
+
+
+def test_items_are_listed_by_what_people_call_them(task: Task, admin_client: Client) -> None:
+    make_item(task, ItemType.AWAIT_USER_INPUT)
+    page = admin_client.get(reverse("admin:inbox_inboxitem_changelist")).content.decode()
+    assert "Question" in page
+
+
+def test_the_page_of_an_item_names_its_kind(task: Task, admin_client: Client) -> None:
+    item = make_item(task, ItemType.TASK_COMPLETED)
+    page = admin_client.get(reverse("admin:inbox_inboxitem_change", args=[item.pk])).content.decode()
+    assert "Review" in page
+    assert "(&#x27;Review" not in page
+
+
+def test_an_item_leads_to_its_run(task: Task, admin_client: Client) -> None:
+    item = make_item(task, ItemType.ALERT)
+    InboxItem.objects.update(run_id=7)
+    page = admin_client.get(reverse("admin:inbox_inboxitem_change", args=[item.pk])).content.decode()
+    assert reverse("admin:runtime_taskrun_change", args=[7]) in page

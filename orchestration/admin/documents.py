@@ -36,6 +36,10 @@ class DocumentAdmin(ServiceAdmin[Document]):
     autocomplete_fields = ("project",)
     fixed_fields = ("project",)
     readonly_fields = ("content_hash", "version")
+    help_texts = {
+        "path": "Below the repository, such as docs/rules.md: how people and agents name it.",
+        "is_mandatory": "Given to every agent of the project with every task.",
+    }
     lines_fields = {"tags": "One a line."}
     fields_at_fault = {NameTaken: "path"}
     fieldsets = (

@@ -33,5 +33,8 @@ class ObjectField(forms.JSONField):
         kwargs.setdefault("widget", UnfoldAdminTextareaWidget(attrs={"rows": 2}))
         super().__init__(**kwargs)
 
+    def prepare_value(self, value: Any) -> Any:
+        return super().prepare_value(value) if value else ""
+
     def to_python(self, value: Any) -> Any:
         return super().to_python(value) or {}

@@ -39,6 +39,15 @@ class ProjectAdmin(ServiceAdmin[Project]):
     ordering = ("name",)
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("last_served_at", "created_at", "version")
+    help_texts = {
+        "root_path": "The folder of a git repository on this machine; agents work in worktrees of their own.",
+        "base_branch": "Work begins from it, and what is approved is merged into it.",
+        "setup_command": "Run by the shell in each new worktree before the agent begins, such as: npm ci",
+        "max_parallel_runs": "How many agents may work in it at once; 0: none.",
+        "daily_budget_usd": "Nothing new starts when it is used up (UTC). Empty: no cap.",
+        "auto_approve": "Merge finished work that passes its checks, without a review.",
+        "is_paused": "Start nothing new; what runs goes on.",
+    }
     lines_fields = {"checks": "Commands that must pass before work counts as finished, one a line."}
     object_fields = {
         "daily_limits": 'For a day (UTC), any of: {"runs": 50, "turns": 5000, "tokens": 20000000, "minutes": 960}.'

@@ -29,6 +29,10 @@ else:
     _Form = ModelForm
 
 
+# What the names of columns end with, in words.
+_UNITS = {" usd": " (USD)", " s": " (seconds)"}
+
+
 class ServiceForm(_Form):
     """A form that knows which version of the row it shows, and what the service said to it the first time."""
 
@@ -100,6 +104,8 @@ class ServiceAdmin(DeletableAdmin[M]):
     """JSON objects, and what may stand in them."""
     fixed_fields: tuple[str, ...] = ()
     """What is chosen when a row is made and never again."""
+    help_texts: Mapping[str, str] = {}
+    """What is to be known about fields, for who fills them in."""
 
     def create(self, *, actor: str, **values: Any) -> M:
         raise NotImplementedError
@@ -113,7 +119,10 @@ class ServiceAdmin(DeletableAdmin[M]):
 
     def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or not self.has_change_permission(request, obj):
+        if obj is None:
+            # A row that is only about to be has no state yet.
+            return [section for section in fieldsets if section[0] != "State"]
+        if not self.has_change_permission(request, obj):
             return fieldsets
         (name, options), *rest = fieldsets
         return [(name, {**options, "fields": [*options["fields"], "expected_version"]}), *rest]
@@ -125,7 +134,11 @@ class ServiceAdmin(DeletableAdmin[M]):
             return LinesField(label=capfirst(db_field.verbose_name), help_text=help_text, required=False)
         if (help_text := self.object_fields.get(db_field.name)) is not None:
             return ObjectField(label=capfirst(db_field.verbose_name), help_text=help_text, required=False)
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.label = _label(db_field)
+            field.help_text = self.help_texts.get(db_field.name, field.help_text)
+        return field
 
     def get_form(
         self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
@@ -169,3 +182,10 @@ class ServiceAdmin(DeletableAdmin[M]):
             obj.pk = self.create(actor=actor, **form.values()).pk
             obj._state.adding = False
         obj.refresh_from_db()
+
+
+def _label(column: Field[Any, Any]) -> str:
+    """Return the name of a column as people read it, with its unit."""
+    name = str(capfirst(str(column.verbose_name)))
+    found = next((end for end in _UNITS if name.endswith(end)), "")
+    return name.removesuffix(found) + _UNITS[found] if found else name

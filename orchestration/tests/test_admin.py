@@ -279,3 +279,16 @@ def test_a_token_without_a_choice_is_for_every_project(admin_user: User, admin_c
     fields = {"user": admin_user.pk, "name": "ci", "scopes": ["read"]}
     admin_client.post(reverse("admin:security_apitoken_add"), fields)
     assert ApiToken.objects.get().project_ids is None
+
+
+def test_a_new_project_begins_with_no_limits_and_no_state(admin_client: Client) -> None:
+    page = admin_client.get(reverse("admin:orchestration_project_add"))
+    form = page.context["adminform"].form
+    assert form["daily_limits"].value() == ""
+    assert [fieldset.name for fieldset in page.context["adminform"]][-1] == "Switches"
+
+
+def test_a_field_names_its_unit_and_says_what_it_is_for(admin_client: Client) -> None:
+    fields = admin_client.get(reverse("admin:orchestration_project_add")).context["adminform"].form.fields
+    assert fields["daily_budget_usd"].label == "Daily budget (USD)"
+    assert "git repository" in fields["root_path"].help_text

@@ -96,7 +96,7 @@ class AgentAdmin(orchestration.AgentAdmin):
         refusal = client_refusal(agent.provider)
         if refusal:
             return format_html('<span class="bbb-bad" title="{}">{}: not here</span>', refusal, agent.provider)
-        return agent.provider if refusal is None else f"{agent.provider}: ready"
+        return agent.provider if refusal is None else "ready"
 
     def create(self, *, actor: str, **values: Any) -> Agent:
         return staffing.create_agent(actor=actor, **values)

@@ -6,12 +6,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
 from inbox import admin as inbox
 from inbox.models import InboxItem
 from inbox.states import ItemType
 from runtime.admin.diff import shown_diff
 from runtime.models import TaskRun
+from security.admin.shown import link, page_url
 
 # As with tasks: the inbox may not know runs, so the page is registered once more here, with the changes on it.
 admin.site.unregister(InboxItem)
@@ -20,6 +22,10 @@ admin.site.unregister(InboxItem)
 @admin.register(InboxItem)
 class InboxItemAdmin(inbox.InboxItemAdmin):
     change_form_outer_after_template = "admin/runtime/diff.html"
+
+    @admin.display(description="run")
+    def run(self, item: InboxItem) -> SafeString | str:
+        return link(page_url(TaskRun, item.run_id), str(item.run_id)) if item.run_id else "-"
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         item = context.get("original")

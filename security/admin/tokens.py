@@ -31,6 +31,11 @@ from security.services import create_token, revoke_token
 
 COLOURS = {"valid": "success", "expired": "warning", "revoked": "danger"}
 
+_SCOPES_HELP = (
+    "What it may do at most, and never more than its user: read as a viewer, write as an operator, admin as an admin; "
+    "events writes into the event log and reads nothing."
+)
+
 
 class StateFilter(DropdownFilter):  # type: ignore[misc]
     title = "status"
@@ -112,7 +117,9 @@ class ApiTokenAdmin(ReadOnlyAdmin[ApiToken]):
     ) -> forms.Field | None:
         if db_field.name == "scopes":
             choices = [(scope, scope) for scope in SCOPES]
-            return forms.MultipleChoiceField(choices=choices, widget=UnfoldAdminCheckboxSelectMultipleWidget)
+            return forms.MultipleChoiceField(
+                choices=choices, widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_SCOPES_HELP
+            )
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: Any) -> None:
