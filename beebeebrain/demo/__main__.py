@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from beebeebrain.demo.story import Person, Story, is_over, say, wait
 from beebeebrain.foreground import CODE, ServiceDied, Services, scheduler_command, web_command
 
 FOLDER = CODE / ".local" / "demo"
+# As the README calls it, from the folder of the clone.
+_PYTHON = ".venv/bin/python"
 SCENARIO = Path(__file__).with_name("scenario.toml")
 ONCE_S = 170.0
 FOR_EVER_S = 365 * 24 * 3600.0
@@ -163,6 +166,9 @@ def _greet(port: int, login: str, home: Home, *, once: bool) -> None:
     say(f"{login}   (shown this once)" if login else again)
     if not once:
         say(f"Answer and approve in the inbox: http://127.0.0.1:{port}/admin/inbox/inboxitem/   Ctrl-C stops.")
+        say(f"A token for `./bbb login http://127.0.0.1:{port}` or the API, in another terminal:")
+        command = f"{_PYTHON} manage.py create_token admin --name laptop --scope admin"
+        say(f"  BBB_HOME={shlex.quote(str(home.data))} {command}")
     say("")
 
 

@@ -28,6 +28,11 @@ class Home:
         return self.path / "wordstats"
 
     @property
+    def data(self) -> Path:
+        """The BBB_HOME of the demo's services."""
+        return self.path / "data"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
@@ -63,7 +68,7 @@ class Home:
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         # One try a request: the overload of the demo is to be met by our retries, not hidden by the client's.
         return {**kept, **client_environment(user, provider, retries=0)} | {
-            "BBB_HOME": str(self.path / "data"),
+            "BBB_HOME": str(self.data),
             "BBB_POLL_S": "0.1",
             "BBB_RETRY_BASE_S": "2",
             "DJANGO_SETTINGS_MODULE": "beebeebrain.settings",
