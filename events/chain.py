@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from events.entries import Entry
 from events.models import Event
 from events.states import CHAINED
 
@@ -47,7 +48,7 @@ def head() -> Link:
     return Link(*newest) if newest else BEGINNING
 
 
-def link(events: Iterable[Event]) -> None:
+def link(events: Iterable[Entry]) -> None:
     """Chain events that are about to be inserted, in their order. To be called with the log's lock held, as they are final."""
     chained = [event for event in events if event.type in CHAINED]
     if not chained:
@@ -58,7 +59,7 @@ def link(events: Iterable[Event]) -> None:
         event.chain_seq, event.chain_hash = previous
 
 
-def digest(event: Event, previous: Link) -> str:
+def digest(event: Event | Entry, previous: Link) -> str:
     """Return the hash of an event that follows `previous`: over all of it but its id, which is not known when it is made.
 
     What is hashed is JSON as Python writes it, with sorted keys, in ASCII and without spaces.
@@ -67,20 +68,21 @@ def digest(event: Event, previous: Link) -> str:
         "previous": previous.hash,
         "seq": previous.seq + 1,
         "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
-        "type": str(event.type),
+        "type": event.type,
         "project_id": event.project_id,
         "task_id": event.task_id,
         "run_id": event.run_id,
         "agent_id": event.agent_id,
         "actor": event.actor,
         "trace_id": event.trace_id,
-        "level": int(event.level),
+        "level": event.level,
         "payload": _canonical(event.payload),
     }
     return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
 
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+# Payloads came as JSON: none holds itself.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 
 
 def _canonical(value: Any) -> Any:
@@ -88,7 +90,11 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(Decimal(repr(value)))
     if isinstance(value, dict):
-        return {name: _canonical(item) for name, item in value.items()}
+        return {name: item if type(item) in _PLAIN else _canonical(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
     return value
+
+
+# Most of what payloads hold; to look at each by a call would take longer than the hash.
+_PLAIN = frozenset({str, int, bool, type(None)})

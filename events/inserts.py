@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import cache, partial
+from functools import cache, lru_cache, partial
+from operator import itemgetter
 from typing import Any, TypeVar
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import DateField, DateTimeField, DecimalField, Field, JSONField, Model
 
 from events.recordset import dumped, recordset
@@ -21,7 +22,7 @@ from events.recordset import dumped, recordset
 M = TypeVar("M", bound=Model)
 Prepare = Callable[[Any], Any]
 
-# SQLite takes 32,766 values in a statement; what is longer than a few hundred rows wins nothing more.
+# What is longer than a few hundred rows wins nothing more.
 _VALUES = 16_000
 
 
@@ -29,11 +30,20 @@ def insert_all(model: type[M], rows: Sequence[M]) -> None:
     """Insert new rows in their order, and give them their ids. Runs in the caller's transaction: what is refused is an IntegrityError."""
     if not rows:
         return
+    alias = connection.alias
+    for row, pk in zip(rows, write_all(model, rows), strict=True):
+        row.pk = pk
+        row._state.adding, row._state.db = False, alias
+
+
+def write_all(model: type[Model], rows: Sequence[object]) -> list[int]:
+    """Insert rows as above, and return their ids. They need not be instances of the model: what has its attributes is a row."""
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("Rows are inserted in a transaction.")
     table = _table(model, connection.vendor)
     chunk = _VALUES // len(table.fields)
     with connection.cursor() as cursor:
-        for first in range(0, len(rows), chunk):
-            table.insert(cursor, rows[first : first + chunk])
+        return [pk for first in range(0, len(rows), chunk) for pk in table.insert(cursor, rows[first : first + chunk])]
 
 
 @cache
@@ -50,46 +60,57 @@ class _Table(ABC):
         self._stamped = [
             field for field in self.fields if isinstance(field, DateField) and (field.auto_now or field.auto_now_add)
         ]
-        self._columns = [(field.attname, self.prepare(field)) for field in self.fields]
+        self._values = itemgetter(*(field.attname for field in self.fields))
+        prepares = [(place, self.prepare(field)) for place, field in enumerate(self.fields)]
+        self._prepares = [(place, prepare) for place, prepare in prepares if prepare is not None]
         self.names = ", ".join(quote(str(field.column)) for field in self.fields)
         self.into = f"INSERT INTO {quote(meta.db_table)} ({self.names}) "
-        self.returning = f" RETURNING {quote(str(meta.pk.column))}"
 
-    def insert(self, cursor: Any, rows: Sequence[Model]) -> None:
+    def insert(self, cursor: Any, rows: Sequence[Any]) -> Sequence[int]:
+        """Insert rows, all with one stamp, and return their ids."""
         for field in self._stamped:
+            stamp = field.pre_save(rows[0], add=True)
             for row in rows:
-                field.pre_save(row, add=True)
-        self.write(cursor, [list(self._values(vars(row))) for row in rows])
-        for row, (pk,) in zip(rows, cursor.fetchall(), strict=True):
-            row.pk = pk
-            row._state.adding, row._state.db = False, connection.alias
+                setattr(row, field.attname, stamp)
+        return self.write(cursor, [self._written(row) for row in rows])
 
-    def _values(self, row: dict[str, Any]) -> Iterator[Any]:
-        for attribute, prepare in self._columns:
-            value = row[attribute]
-            yield value if prepare is None or value is None else prepare(value)
+    def _written(self, row: Any) -> list[Any]:
+        values = list(self._values(vars(row)))
+        for place, prepare in self._prepares:
+            if values[place] is not None:
+                values[place] = prepare(values[place])
+        return values
 
     @abstractmethod
     def prepare(self, field: Field[Any, Any]) -> Prepare | None:
         """Return what makes of a field's value what is written; None where that is the value."""
 
     @abstractmethod
-    def write(self, cursor: Any, rows: list[list[Any]]) -> None:
-        """Run the statement that inserts the rows and answers their ids in order."""
+    def write(self, cursor: Any, rows: list[list[Any]]) -> Sequence[int]:
+        """Write rows, by column, and return their ids in order."""
 
 
 class _OnSQLite(_Table):
+    """One short statement for row after row: SQLite takes longer to read a long one than to do it so often."""
+
+    def __init__(self, model: type[Model]) -> None:
+        super().__init__(model)
+        self._statement = f"{self.into} VALUES ({', '.join(['%s'] * len(self.fields))})"
+
     def prepare(self, field: Field[Any, Any]) -> Prepare | None:
         if isinstance(field, DateTimeField):
-            return connection.ops.adapt_datetimefield_value
+            # Most rows of a statement have the same times.
+            return lru_cache(maxsize=16)(connection.ops.adapt_datetimefield_value)
         if isinstance(field, JSONField):
             return json.dumps
         return partial(field.get_db_prep_save, connection=connection) if isinstance(field, DecimalField) else None
 
-    def write(self, cursor: Any, rows: list[list[Any]]) -> None:
-        place = f"({', '.join(['%s'] * len(self.fields))})"
-        statement = f"{self.into} VALUES {', '.join([place] * len(rows))} {self.returning}"
-        cursor.execute(statement, [value for row in rows for value in row])
+    def write(self, cursor: Any, rows: list[list[Any]]) -> Sequence[int]:
+        cursor.executemany(self._statement, rows)
+        cursor.execute("SELECT last_insert_rowid()")
+        [newest] = cursor.fetchone()
+        # In a transaction nobody else writes, so they follow each other.
+        return range(newest - len(rows) + 1, newest + 1)
 
 
 class _OnPostgreSQL(_Table):
@@ -97,13 +118,15 @@ class _OnPostgreSQL(_Table):
 
     def __init__(self, model: type[Model]) -> None:
         super().__init__(model)
-        self._statement = f"{self.into} SELECT {self.names} FROM {recordset(self.fields)} {self.returning}"  # noqa: S608  (names of ours)
+        returning = f"RETURNING {connection.ops.quote_name(str(model._meta.pk.column))}"
+        self._statement = f"{self.into} SELECT {self.names} FROM {recordset(self.fields)} {returning}"  # noqa: S608  (names of ours)
 
     def prepare(self, field: Field[Any, Any]) -> Prepare | None:
         if isinstance(field, DateTimeField):
             return datetime.isoformat
         return str if isinstance(field, DecimalField) else None
 
-    def write(self, cursor: Any, rows: list[list[Any]]) -> None:
+    def write(self, cursor: Any, rows: list[list[Any]]) -> Sequence[int]:
         columns = [str(field.column) for field in self.fields]
         cursor.execute(self._statement, [dumped(dict(zip(columns, row, strict=True)) for row in rows)])
+        return [pk for (pk,) in cursor.fetchall()]

@@ -17,7 +17,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from events import chain, trace, wakeup
-from events.inserts import insert_all
+from events.entries import Entry
+from events.inserts import write_all
 from events.models import Event
 from events.schemas import SCHEMAS
 from events.states import EventType
@@ -26,7 +27,7 @@ from security.redaction import redact_data
 # Any constant will do; all writers of the log share it.
 _LOG_LOCK = 7_788_001
 
-_pending: ContextVar[list[Event] | None] = ContextVar("pending_events", default=None)
+_pending: ContextVar[list[Entry] | None] = ContextVar("pending_events", default=None)
 
 
 class EventOutsideUnitOfWork(RuntimeError):
@@ -44,7 +45,7 @@ def unit_of_work() -> Iterator[None]:
         with _savepoint(outer):
             yield
         return
-    pending: list[Event] = []
+    pending: list[Entry] = []
     token = _pending.set(pending)
     try:
         with transaction.atomic():
@@ -55,7 +56,7 @@ def unit_of_work() -> Iterator[None]:
 
 
 @contextmanager
-def _savepoint(pending: list[Event]) -> Iterator[None]:
+def _savepoint(pending: list[Entry]) -> Iterator[None]:
     mark = len(pending)
     try:
         with transaction.atomic():
@@ -85,8 +86,7 @@ def append(
         raise EventOutsideUnitOfWork(EventOutsideUnitOfWork.__doc__)
     checked = SCHEMAS[type_].model_validate(payload, extra="forbid")
     pending.append(
-        Event(
-            at=timezone.now(),
+        Entry(
             type=type_,
             project_id=project_id,
             task_id=task_id,
@@ -105,7 +105,7 @@ def _agent_in(actor: str) -> int | None:
     return int(id_) if noun == "agent" and id_.isdecimal() else None
 
 
-def _flush(pending: list[Event]) -> None:
+def _flush(pending: list[Entry]) -> None:
     if not pending:
         return
     if connection.vendor == "postgresql":
@@ -113,9 +113,9 @@ def _flush(pending: list[Event]) -> None:
             # What a commit would check takes locks on the rows referred to: before the log's own lock, not behind it.
             cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock({_LOG_LOCK})")
     now = timezone.now()
-    for event in pending:
-        event.at = now
+    for entry in pending:
+        entry.at = now
     chain.link(pending)
-    insert_all(Event, pending)
+    write_all(Event, pending)
     # robust: a hint that fails must not turn a committed change into an error.
     transaction.on_commit(wakeup.hint, robust=True)

@@ -23,6 +23,11 @@ from orchestration.services.interventions import audited, record_applied, requir
 from orchestration.services.locks import lock_tasks
 from orchestration.services.rows import reread
 from orchestration.states import TaskStatus
+from sql.prepared import PreparedQuery
+
+_open_with = PreparedQuery(
+    lambda keys: InboxItem.objects.open().filter(dedupe_key__in=keys).values_list("dedupe_key", flat=True)
+)
 
 Action = Literal["approve", "request_changes", "answer", "dismiss"]
 
@@ -97,7 +102,7 @@ def ask_about_each(item_type: ItemType, notices: Collection[Notice], *, actor: s
     Runs in the caller's unit of work. The tasks are locked, so nobody else asks about them in this moment.
     """
     keys = [notice.dedupe_key for notice in notices]
-    known = set(InboxItem.objects.open().filter(dedupe_key__in=keys).values_list("dedupe_key", flat=True))
+    known = set(_open_with(keys))
     new = {notice.dedupe_key: notice for notice in notices if notice.dedupe_key not in known}
     items = [_item(item_type, notice) for notice in new.values()]
     insert_all(InboxItem, items)
@@ -108,7 +113,7 @@ def ask_about_each(item_type: ItemType, notices: Collection[Notice], *, actor: s
 def _item(item_type: ItemType, notice: Notice) -> InboxItem:
     return InboxItem(
         project_id=notice.task.project_id,
-        task=notice.task,
+        task_id=notice.task.pk,
         run_id=notice.run_id,
         item_type=item_type,
         title=notice.title[:300],
@@ -155,7 +160,7 @@ def _carry_out(
 ) -> None:
     offered = offered_by(item)
     if action not in offered:
-        raise ActionNotOffered(f"A {item.item_type} item closes with {' or '.join(offered)}.")
+        raise ActionNotOffered(f"An item of the type {item.item_type} closes with {' or '.join(offered)}.")
     if action in _NEEDS_INPUT and not user_input.strip():
         raise UserInputRequired
     if item.task_id is not None:

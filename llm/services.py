@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from events import services as events
 from events.states import EventType
 from llm.models import Breaker, UsageDaily
+from sql.prepared import PreparedUpdate
 
 # Runs that hit one limit together hear of one reset time, each a little later than the last.
 _SAME = timedelta(minutes=1)
+
+_PLACE = ("date", "provider", "model", "project_id")
+_TOKENS = ("token_in", "token_out", "token_cache_read", "token_cache_write")
+_COUNTED = ("request_count", "run_count", *_TOKENS, "cost_usd")
 
 
 def record_usage(
@@ -32,20 +38,25 @@ def record_usage(
     cost_usd: Decimal = Decimal(0),
 ) -> None:
     """Add to a day's use of a model."""
-    place: dict[str, Any] = {"date": day, "provider": provider, "model": model[:100], "project_id": project_id}
-    added: dict[str, Any] = {
-        "request_count": F("request_count") + request_count,
-        "run_count": F("run_count") + run_count,
-        "token_in": F("token_in") + token_in,
-        "token_out": F("token_out") + token_out,
-        "token_cache_read": F("token_cache_read") + token_cache_read,
-        "token_cache_write": F("token_cache_write") + token_cache_write,
-        "cost_usd": F("cost_usd") + cost_usd,
-    }
-    if not UsageDaily.objects.filter(**place).update(**added):
+    place = (day, provider, model[:100], project_id)
+    used = (request_count, run_count, token_in, token_out, token_cache_read, token_cache_write, cost_usd)
+    if not _add(*place, *used):
         # The day's first; of two in one moment, one makes the row and both add to it.
-        UsageDaily.objects.bulk_create([UsageDaily(**place)], ignore_conflicts=True)
-        UsageDaily.objects.filter(**place).update(**added)
+        UsageDaily.objects.bulk_create([UsageDaily(**_at(place))], ignore_conflicts=True)
+        _add(*place, *used)
+
+
+def _at(place: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(_PLACE, place, strict=True))
+
+
+def _used_more(*values: Any) -> tuple[QuerySet[UsageDaily], dict[str, Any]]:
+    place, used = values[: len(_PLACE)], values[len(_PLACE) :]
+    added = {name: F(name) + amount for name, amount in zip(_COUNTED, used, strict=True)}
+    return UsageDaily.objects.filter(**_at(place)), added
+
+
+_add = PreparedUpdate(_used_more)
 
 
 @events.unit_of_work()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import structlog
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from events import services as events
 from events import trace
@@ -23,28 +24,51 @@ from runtime import merge, planning, starting, workspace
 from runtime.models import TaskRun
 from runtime.states import RunStatus
 from security.exceptions import PathNotAllowed
+from sql.prepared import PreparedQuery, PreparedUpdate
 
 # Git takes its time for each, and the scheduler has other things to do as well.
 _MERGED = 16
 
+# What landing looks at: the rest of a row costs more to read than to find.
+_OF_PROJECT = ("project__root_path", "project__base_branch")
+_OF_TASK = ("project_id", "title", "status", "status_reason", "approved_at", "version", *_OF_PROJECT)
+_OF_BRANCH = ("workspace", "branch", "base_commit", "head_commit", "merge_commit")
+_OF_RUN = ("task_id", "agent_id", "attempt", "trace_id", "summary", "version", *_OF_BRANCH, "agent__name")
+
 log = structlog.get_logger("bbb.runtime")
+
+
+def _oldest(*, limit: int) -> QuerySet[Task]:
+    waiting = Task.objects.filter(approved_at__isnull=False).order_by("approved_at", "id")
+    return waiting.select_related("project").only(*_OF_TASK)[:limit]
+
+
+def _ended_at(tasks: Collection[int]) -> QuerySet[TaskRun]:
+    succeeded = TaskRun.objects.filter(task__in=tasks, status=RunStatus.SUCCEEDED).order_by("attempt")
+    return succeeded.select_related("agent").only(*_OF_RUN)
+
+
+_approved = PreparedQuery(_oldest)
+_succeeded = PreparedQuery(_ended_at)
+_note_merged = PreparedUpdate(
+    lambda ids: (TaskRun.objects.filter(pk__in=ids), {"merge_commit": F("head_commit"), "version": F("version") + 1})
+)
 
 
 def land_approved(*, actor: str) -> int:
     """Land what is approved, oldest approval first; return how many tasks have moved."""
-    waiting = Task.objects.filter(approved_at__isnull=False).select_related("project").order_by("approved_at", "id")
-    runs = _latest(list(waiting[: planning.BATCH]))
+    runs = _latest(_approved(limit=planning.BATCH))
     empty = [run for run in runs if run.head_commit == run.base_commit]
+    changed = [run for run in runs if run.head_commit != run.base_commit]
     moved = _land_empty(empty, actor=actor) if empty else 0
-    return moved + sum(_land(run, actor=actor) for run in [run for run in runs if run not in empty][:_MERGED])
+    return moved + sum(_land(run, actor=actor) for run in changed[:_MERGED])
 
 
 def _latest(tasks: list[Task]) -> list[TaskRun]:
     """Return the run of each task whose work is approved."""
     if not tasks:
         return []
-    succeeded = TaskRun.objects.filter(task__in=tasks, status=RunStatus.SUCCEEDED).select_related("agent")
-    latest = {run.task_id: run for run in succeeded.order_by("attempt")}
+    latest = {run.task_id: run for run in _succeeded([task.pk for task in tasks])}
     for task in tasks:
         if task.pk in latest:
             latest[task.pk].task = task
@@ -69,7 +93,7 @@ def _done_together(runs: list[TaskRun], *, actor: str) -> set[int]:
     tasks = finish_tasks([run.task for run in runs], actor=actor, reason="merged", traces=traces)
     done = {run.pk for run in runs if run.task_id in tasks}
     # As in `_done`: the tasks' own moves are the fence.
-    TaskRun.objects.filter(pk__in=done).update(merge_commit=F("head_commit"), version=F("version") + 1)
+    _note_merged(done)
     return done
 
 

@@ -192,6 +192,8 @@ _SHORTEST_WORD = 20
 _SECRET_NAME = re.compile(rf"(?i)(?:{_WORD}|authorization|cookie|{_SHORT_NAME})$")
 # What ends like a secret and is none: counters of the usage ledger.
 _PLAIN_NAME = re.compile(r"(?i)^(?:max_|min_|input_|output_|cache_|total_|idempotency_)")
+# What stays whatever its name is.
+_COUNTS = frozenset({int, float, bool, type(None)})
 # {"name": "API_KEY", "value": …}, as containers and archives of HTTP write them.
 _PAIRS = {"value": ("name", "key"), "Value": ("Name", "Key")}
 
@@ -217,7 +219,7 @@ def redact_data(value: Any) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        masked = {_key(name): _named(name, item) for name, item in value.items()}
+        masked = {_key(name): item if type(item) in _COUNTS else _named(name, item) for name, item in value.items()}
         return _without_pairs(masked) if "value" in masked or "Value" in masked else masked
     if isinstance(value, list | tuple):
         return _without_arguments([redact_data(item) for item in value])

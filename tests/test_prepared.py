@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -75,7 +76,7 @@ def test_what_is_added_keeps_its_fractions(project: Project) -> None:
     day = timezone.now().date()
     DayUse.objects.create(key="global", day=day, cost_usd=Decimal("0.000001"))
 
-    def used(day: date, seconds: float, usd: Decimal) -> tuple[QuerySet[DayUse], dict[str, object]]:
+    def used(day: date, seconds: float, usd: Decimal) -> tuple[QuerySet[DayUse], dict[str, Any]]:
         added = {"worked_s": F("worked_s") + seconds, "cost_usd": F("cost_usd") + usd}
         return DayUse.objects.filter(day=day), added
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-APPS = ("api", "beebeebrain", "events", "inbox", "llm", "orchestration", "runtime", "security")
+APPS = ("api", "beebeebrain", "events", "inbox", "llm", "orchestration", "runtime", "security", "sql")
 TABLE = "events_event"
 WRITES = {"create", "bulk_create", "get_or_create", "update_or_create", "update", "bulk_update", "delete", "raw"}
 WRITES |= {f"a{name}" for name in WRITES}
+# Those that are given the model.
+WRITERS = {"insert_all", "write_all", "PreparedUpdate"}
 
 
 def sources() -> Iterator[Path]:
@@ -41,6 +43,9 @@ def _is_write(call: ast.Call, names: set[str]) -> bool:
     chain = ast.unparse(call.func).split("(")[0].split(".")
     is_model = chain[0] in names or chain[:2] == ["models", "Event"]
     last = call.func.attr if isinstance(call.func, ast.Attribute) else chain[0]
+    if last in WRITERS:
+        given = (node for argument in call.args for node in ast.walk(argument))
+        return any(isinstance(node, ast.Name) and node.id in names for node in given)
     return is_model and (last in WRITES or last in names or last == "Event")
 
 
@@ -56,6 +61,9 @@ def test_only_the_services_write_events() -> None:
         "Event.objects.create(type='x')",
         "Event.objects.filter(id=1).order_by('id').update(actor='x')",
         "Event.objects.bulk_create([])",
+        "write_all(Event, rows)",
+        "inserts.insert_all(Event, rows)",
+        "PreparedUpdate(lambda ids: (Event.objects.filter(pk__in=ids), {'actor': 'x'}))",
         "cursor.execute('DELETE FROM events_event')",
     ],
 )

@@ -13,6 +13,10 @@ from orchestration.exceptions import Invalid
 from orchestration.models import Comment, Document, Task
 from orchestration.services.rows import checked, delete_row, update_row
 from orchestration.states import CommentStatus
+from sql.prepared import PreparedUpdate
+
+_ADDRESSED = {"status": CommentStatus.ADDRESSED, "version": F("version") + 1}
+_address = PreparedUpdate(lambda tasks: (Comment.objects.filter(task__in=tasks, status=CommentStatus.OPEN), _ADDRESSED))
 
 
 @events.unit_of_work()
@@ -65,5 +69,4 @@ def _place(comment: Comment) -> dict[str, Any]:
 
 def mark_addressed(tasks: Collection[Task]) -> None:
     """Note that runs have taken up what was said about their tasks. Runs inside their transaction."""
-    said = Comment.objects.filter(task__in=tasks, status=CommentStatus.OPEN)
-    said.update(status=CommentStatus.ADDRESSED, version=F("version") + 1)
+    _address([task.pk for task in tasks])

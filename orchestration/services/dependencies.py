@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from events import services as events
@@ -16,6 +18,11 @@ from orchestration.models import Task, TaskDependency
 from orchestration.services.locks import lock_graph, lock_tasks
 from orchestration.services.rows import locked, refuse_archived
 from orchestration.states import TaskStatus
+from sql.prepared import PreparedQuery, PreparedUpdate
+
+_edges_below = PreparedQuery(
+    lambda parents: TaskDependency.objects.filter(depends_on__in=parents).values_list("depends_on_id", "task_id")
+)
 
 # Which statuses may still gain a parent: the others have begun.
 _EDITABLE = {TaskStatus.TODO, TaskStatus.BLOCKED, TaskStatus.FAILED, TaskStatus.CANCELLED}
@@ -77,8 +84,16 @@ def lock_families(tasks: Iterable[Task]) -> tuple[list[tuple[int, int]], dict[in
     parents = list(tasks)
     for project_id in sorted({task.project_id for task in parents}):
         lock_graph(project_id)
-    edges = list(TaskDependency.objects.filter(depends_on__in=parents).values_list("depends_on_id", "task_id"))
+    edges = _edges_below([task.pk for task in parents])
     return edges, lock_tasks({task.pk for task in parents} | {child for _, child in edges})
+
+
+def _waiting_for_fewer(ids: Collection[int], count: int, now: datetime) -> tuple[QuerySet[Task], dict[str, Any]]:
+    fewer = {"unmet_dependencies": F("unmet_dependencies") - count, "version": F("version") + 1, "updated_at": now}
+    return Task.objects.filter(pk__in=ids), fewer
+
+
+_wait_for_fewer = PreparedUpdate(_waiting_for_fewer)
 
 
 def release_children(
@@ -88,9 +103,7 @@ def release_children(
     parents = {task.pk for task in done}
     fewer = Counter(child for parent, child in edges if parent in parents)
     for count in sorted(set(fewer.values())):
-        children = Task.objects.filter(pk__in=[child for child in fewer if fewer[child] == count])
-        changes = {"version": F("version") + 1, "updated_at": timezone.now()}
-        children.update(unmet_dependencies=F("unmet_dependencies") - count, **changes)
+        _wait_for_fewer([child for child in fewer if fewer[child] == count], count, timezone.now())
     for child in sorted(fewer):
         locked[child].version += 1
         _record(locked[child], ["unmet_dependencies"], actor=actor)
@@ -132,6 +145,8 @@ def _refuse_unfit(task: Task, added: set[int]) -> None:
         if parent_id not in parents:
             raise Gone(f"Task {parent_id} was deleted meanwhile. Leave it out.", field="depends_on")
         refuse_archived(parents[parent_id], field="depends_on")
+        if parent_id == task.pk:
+            raise DependencyCycle("A task cannot wait for itself. Leave it out.", field="depends_on")
         if reaches(parent_id, task.pk, _parents_of):
             raise DependencyCycle(
                 f"Task {parent_id} already waits for task {task.pk}, directly or through others.", field="depends_on"

@@ -162,8 +162,7 @@ def move_locked_tasks(
         raise InvalidTransition(f"Of {len(tasks)} tasks {len(tasks) - moved} cannot become {to}.")
     for task in tasks:
         before = task.status
-        for name, value in (written | {"version": task.version + 1}).items():
-            setattr(task, name, value)
+        vars(task).update(written, version=task.version + 1)
         _record_move(task, before=before, actor=actor, trace_id=(traces or {}).get(task.pk))
 
 

@@ -105,7 +105,7 @@ def test_a_long_cycle_is_refused_and_changes_nothing(project: Project) -> None:
 
 def test_a_task_cannot_wait_for_itself(project: Project) -> None:
     task = make_task(project)
-    with pytest.raises(DependencyCycle):
+    with pytest.raises(DependencyCycle, match="cannot wait for itself"):
         add_dependency(task, depends_on=task, actor=ACTOR)
 
 

@@ -17,6 +17,9 @@ from runtime import leases, retries
 from runtime.models import RunLog, TaskRun
 from runtime.rundir import ExitRecord
 from runtime.states import LogKind
+from sql.prepared import PreparedQuery
+
+_tried_by = PreparedQuery(lambda runs: Breaker.objects.not_closed().filter(trial_run_id__in=runs))
 
 # Whatever such a run was about, its provider has answered it.
 _ANSWERED = frozenset({"finished", "unreported", "blocked", "parked"})
@@ -35,7 +38,7 @@ def heed_ends(ends: Collection[tuple[TaskRun, ExitRecord]], *, actor: str) -> No
         elif record.outcome in _ANSWERED or record.usage.token_out > 0:
             answered[run.pk] = run
     if answered:
-        for breaker in Breaker.objects.not_closed().filter(trial_run_id__in=answered):
+        for breaker in _tried_by(list(answered)):
             _close(breaker, answered[breaker.trial_run_id or 0], actor=actor)
 
 

@@ -36,6 +36,9 @@ _WITHOUT_REPORT = "The agent ended without a report; read the diff with care.\n\
 _FENCE = ("epoch", "owner")
 _PLAIN = ("session_id", "summary", "head_commit")
 _ADDED = ("token_in", "token_out", "token_cache_read", "token_cache_write", "turns", "cost_usd", "worked_s")
+# What the database works out, and what a run that has ended holds no more.
+_WORKED_OUT = {name: F(name) for name in (*_ADDED, "version")}
+_FREED = {"owner": "", "lease_until": None, "next_retry_at": None}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def complete(endings: Collection[Ending], *, actor: str) -> None:
     _end_runs(endings, now, actor=actor)
     comments.mark_addressed([ending.run.task for ending in endings])
     approved = [ending for ending in endings if _is_approved(ending)]
-    asked = [ending for ending in endings if ending not in approved]
+    asked = [ending for ending in endings if not _is_approved(ending)]
     _move_to_review(approved, actor=actor, approved_at=now)
     _move_to_review(asked, actor=actor, approved_at=None)
     if asked:
@@ -101,9 +104,7 @@ def _given(ending: Ending) -> dict[str, Any]:
 
 def _ended(ending: Ending, now: datetime) -> dict[str, Any]:
     """Return what was written, as the run is to remember it."""
-    freed = {"owner": "", "lease_until": None, "next_retry_at": None}
-    added = {name: F(name) for name in (*_ADDED, "version")}
-    return {"status": RunStatus.SUCCEEDED, "ended_at": now} | _plain(ending) | freed | added
+    return {"status": RunStatus.SUCCEEDED, "ended_at": now, **_plain(ending), **_FREED, **_WORKED_OUT}
 
 
 def _plain(ending: Ending) -> dict[str, str]:

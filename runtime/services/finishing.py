@@ -30,8 +30,11 @@ from runtime.services.resuming import resume_run
 from runtime.services.settling import settle_day, settle_ledger, settled
 from runtime.states import RunStatus
 from runtime.stuck.episodes import close_items
+from sql.prepared import PreparedQuery
 
 log = structlog.get_logger("bbb.runtime")
+
+_projects = PreparedQuery(lambda ids: Project.objects.filter(pk__in=ids))
 
 _GO_ON = "\n\nIts work is kept on its branch. Raise the limit and retry the task: the agent goes on where it stopped."
 
@@ -86,7 +89,7 @@ def _lock(runs: Sequence[TaskRun]) -> list[str]:
     """Lock slots and tasks of runs; give these their tasks as they are now, and return the keys of the slots."""
     held = slots.lock_for(runs)
     tasks = lock_tasks(run.task_id for run in runs)
-    projects = Project.objects.in_bulk({task.project_id for task in tasks.values()})
+    projects = {project.pk: project for project in _projects({task.project_id for task in tasks.values()})}
     for run in runs:
         run.task = tasks[run.task_id]
         run.task.project = projects[run.task.project_id]

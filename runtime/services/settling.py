@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from llm.services import record_usage
 from runtime import slots
 from runtime.models import DayUse, TaskRun
 from runtime.rundir import Usage
+from sql.prepared import PreparedUpdate
 
 Used = tuple[TaskRun, Usage]
 """A run, and what its start used."""
@@ -64,16 +65,19 @@ def settle_day(ends: Iterable[Used]) -> None:
 
 
 def _settle_keys(today: date, keys: list[str], used: _Sum) -> None:
-    if _add_to_day(today, keys, used) < len(keys):
+    if _add_to_day(today, keys, *used) < len(keys):
         known = DayUse.objects.filter(day=today, key__in=keys).values_list("key", flat=True)
         missing = sorted(set(keys) - set(known))
         DayUse.objects.bulk_create(DayUse(day=today, key=key) for key in missing)
-        _add_to_day(today, missing, used)
+        _add_to_day(today, missing, *used)
 
 
-def _add_to_day(today: date, keys: list[str], used: _Sum) -> int:
-    added: dict[str, Any] = {name: F(name) + amount for name, amount in used._asdict().items()}
-    return DayUse.objects.filter(day=today, key__in=keys).update(**added)
+def _used_more(today: date, keys: Collection[str], *used: Any) -> tuple[QuerySet[DayUse], dict[str, Any]]:
+    added = {name: F(name) + amount for name, amount in zip(_Sum._fields, used, strict=True)}
+    return DayUse.objects.filter(day=today, key__in=keys), added
+
+
+_add_to_day = PreparedUpdate(_used_more)
 
 
 def settle_ledger(ends: Iterable[Used]) -> None:

@@ -20,6 +20,7 @@ from runtime import leases
 from runtime.models import StuckFinding, TaskRun
 from runtime.states import RunStatus
 from runtime.stuck.findings import Finding, Kind
+from sql.prepared import PreparedQuery
 
 log = structlog.get_logger("bbb.runtime")
 
@@ -27,6 +28,7 @@ Step = Literal["nudge", "ask"]
 
 # Of a run that is over: a nudge that was not passed on, an item that may be open.
 _PENDING = Q(nudged_at__isnull=True) | Q(item_id__isnull=False)
+_pending_of = PreparedQuery(lambda runs: StuckFinding.objects.filter(_PENDING, run__in=runs))
 
 CONTINUE, END = "continue", "end"
 _TITLES = {
@@ -74,7 +76,7 @@ def next_step(known: StuckFinding | None, epoch: int, finding: Finding, now: dat
 
 def close_items(runs: Collection[TaskRun], *, actor: str) -> None:
     """Close what is asked about starts of runs that are over. An answer that was given is carried out all the same."""
-    for known in StuckFinding.objects.filter(_PENDING, run__in=runs):
+    for known in _pending_of([run.pk for run in runs]):
         if known.nudged_at is None:
             known.delete()
         elif inbox.close_unanswered(known.item_id, actor=actor):

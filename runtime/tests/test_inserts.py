@@ -14,8 +14,10 @@ from django.db.models import Model
 from django.utils import timezone
 
 from events import inserts
-from events.inserts import insert_all
+from events.entries import Entry
+from events.inserts import insert_all, write_all
 from events.models import Event
+from events.states import EventType, Level
 from inbox.models import InboxItem
 from orchestration.models import Agent, Project, Task, TaskDependency
 from orchestration.tests.factories import make_task
@@ -127,6 +129,37 @@ def test_more_rows_than_one_statement_takes_are_all_written(hive: Hive, monkeypa
     insert_all(Event, rows)
     found = Event.objects.filter(pk__in=[row.pk for row in rows]).order_by("pk")
     assert [row.trace_id for row in found] == ["0", "1", "2", "3", "4"]
+
+
+def test_all_rows_of_an_insert_have_one_stamp(hive: Hive) -> None:
+    rows = [task(hive, number) for number in range(3)]
+    insert_all(Task, rows)
+    assert {row.created_at for row in rows} == {rows[0].created_at}
+    assert set(Task.objects.filter(pk__in=[row.pk for row in rows]).values_list("created_at", flat=True)) == {
+        rows[0].created_at
+    }
+
+
+def test_what_has_the_attributes_of_a_model_is_a_row_of_it(hive: Hive) -> None:
+    about: dict[str, Any] = {"project_id": hive.project.pk, "task_id": None, "run_id": None, "agent_id": None}
+    entries = [
+        Entry(EventType.TASK_CREATED, actor=ODD, trace_id=str(number), level=Level.INFO, payload=JSON, **about)
+        for number in range(3)
+    ]
+    for entry in entries:
+        entry.at = AT
+    ids = write_all(Event, entries)
+    found = Event.objects.filter(pk__in=ids).order_by("pk")
+    assert [row.pk for row in found] == ids
+    names = vars(entries[0])
+    assert [{name: vars(row)[name] for name in names} for row in found] == [vars(entry) for entry in entries]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outside_a_transaction_nothing_is_inserted(hive: Hive) -> None:
+    with pytest.raises(transaction.TransactionManagementError):
+        insert_all(Task, [task(hive, 1)])
+    assert Task.objects.filter(title__startswith=ODD).count() == 0
 
 
 def test_no_rows_are_no_statement(django_assert_num_queries: Any) -> None:
