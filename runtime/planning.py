@@ -44,9 +44,17 @@ def _queued_for(agents: Collection[int], leaving_out: Collection[int], *, limit:
     return waiting.select_related("task").only(*_OF_RUN)[:limit]
 
 
+def _fairly(projects: Collection[int], now: datetime) -> QuerySet[Project, int]:
+    # With its order and limit, which keep both databases from looking at more than the first.
+    first = Task.objects.due(now).filter(project_id=OuterRef("pk")).values("pk")[:1]
+    waiting = Project.objects.filter(pk__in=projects).alias(first=Subquery(first)).filter(first__isnull=False)
+    return waiting.order_by(F("last_served_at").asc(nulls_first=True), "id").values_list("pk", flat=True)
+
+
 _open_projects = PreparedQuery(lambda: Project.objects.filter(is_archived=False))
 _agents_of = PreparedQuery(lambda projects: Agent.objects.filter(project__in=projects))
 _running = PreparedQuery(lambda: Slot.objects.values_list("key", "running"))
+_in_turn = PreparedQuery(_fairly)
 _first_tasks_of = PreparedQuery(_firsts_of)
 _queued_runs_for = PreparedQuery(_queued_for)
 
@@ -205,10 +213,7 @@ def _fair_order(room_: Room) -> list[int]:
     open_ = [project.id for project in room_.projects.values() if _has_room(project) and _able_agents(project)]
     if len(open_) < 2:
         return open_
-    # With its order and limit, which keep both databases from looking at more than the first.
-    first = Task.objects.due(room_.now).filter(project_id=OuterRef("pk")).values("pk")[:1]
-    waiting = Project.objects.filter(pk__in=open_).alias(first=Subquery(first)).filter(first__isnull=False)
-    return list(waiting.order_by(F("last_served_at").asc(nulls_first=True), "id").values_list("pk", flat=True))
+    return _in_turn(open_, room_.now)
 
 
 def _first_tasks(room_: Room, project: ProjectRoom, used_up: Collection[int]) -> list[Task]:

@@ -43,8 +43,9 @@ def shake_hands(runs: Sequence[TaskRun]) -> None:
         here = timezone.now(), host_id(), boot_id(), fingerprint(provider, os.environ)
         if _begin([run.pk for run in alike], epoch, owner, *here) < len(alike):
             raise StaleRun
+        written = _written(*here)
         for run in alike:
-            remember(run, _written(*here))
+            remember(run, written)
     for run in runs:
         record_move(run, before=RunStatus.QUEUED, actor=f"scheduler:{run.owner}")
 
