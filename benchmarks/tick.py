@@ -16,7 +16,6 @@ from django.utils import timezone
 from benchmarks.harness import Figure, at_least, at_most, benchmark
 from benchmarks.stages import where
 from benchmarks.web.rows import fill
-from events.inserts import insert_all
 from events.models import Event
 from orchestration.models import Agent, Project, Task
 from orchestration.scheduler import plan
@@ -26,6 +25,7 @@ from runtime.dispatcher import Dispatcher
 from runtime.models import Slot, TaskRun
 from runtime.states import RunStatus
 from runtime.tests.halves import claim
+from sql.inserts import insert_all
 
 SMALL, MIDDLE, LARGE = 1_000, 100_000, 1_000_000
 SAMPLES = 60

@@ -18,11 +18,11 @@ from django.utils import timezone
 
 from events import chain, trace, wakeup
 from events.entries import Entry
-from events.inserts import write_all
 from events.models import Event
 from events.schemas import SCHEMAS
 from events.states import EventType
 from security.redaction import redact_data
+from sql.inserts import write_all
 
 # Any constant will do; all writers of the log share it.
 _LOG_LOCK = 7_788_001

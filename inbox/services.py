@@ -11,7 +11,6 @@ from django.db.models import F
 from django.utils import timezone
 
 from events import services as events
-from events.inserts import insert_all
 from events.states import EventType
 from inbox.exceptions import ActionNotOffered, ItemClosed, UserInputRequired
 from inbox.models import InboxItem
@@ -23,6 +22,7 @@ from orchestration.services.interventions import audited, record_applied, requir
 from orchestration.services.locks import lock_tasks
 from orchestration.services.rows import reread
 from orchestration.states import TaskStatus
+from sql.inserts import insert_all
 from sql.prepared import PreparedQuery
 
 _open_with = PreparedQuery(

@@ -18,7 +18,6 @@ from django.conf import settings
 
 from events import services as events
 from events import trace
-from events.inserts import insert_all
 from events.states import EventType
 from inbox import services as inbox
 from inbox.states import ItemType
@@ -33,6 +32,7 @@ from runtime.services.completing import COMPLETED, Ending
 from runtime.services.finishing import ask_key, finish_run, finish_together
 from runtime.services.moves import record_stale, write_fenced
 from runtime.workspace import Worktree
+from sql.inserts import insert_all
 
 log = structlog.get_logger("bbb.runtime")
 

@@ -13,7 +13,6 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from events.inserts import insert_all
 from events.models import Event
 from inbox.models import InboxItem
 from orchestration.models import Agent, Project, Task
@@ -21,6 +20,7 @@ from orchestration.states import TaskStatus
 from runtime import planning
 from runtime.models import Slot, TaskRun
 from runtime.states import RunStatus
+from sql.inserts import insert_all
 
 
 def run_all(project: Project, agent: Agent) -> int:

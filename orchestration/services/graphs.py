@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from events import services as events
-from events.inserts import insert_all
 from orchestration.exceptions import (
     CrossProject,
     DependencyCycle,
@@ -24,6 +23,7 @@ from orchestration.services.locks import lock_graph
 from orchestration.services.rows import checked, refuse_archived
 from orchestration.services.tasks import check_values, record_created
 from orchestration.states import TaskStatus
+from sql.inserts import insert_all
 
 MAX_TASKS = 5000
 _MAX_ID = 2**63 - 1

@@ -9,7 +9,6 @@ from typing import Any
 from django.db.models import F
 
 from events import trace
-from events.inserts import insert_all
 from llm.services import begin_trial
 from orchestration.models import Agent, Project, Task
 from orchestration.scheduler import Choice
@@ -22,6 +21,7 @@ from runtime.models import Slot, TaskRun
 from runtime.retries import POISONED
 from runtime.services.moves import record_move
 from runtime.states import RunStatus
+from sql.inserts import insert_all
 from sql.prepared import PreparedQuery, PreparedUpdate
 
 # Of earlier attempts: what the next one needs to know.

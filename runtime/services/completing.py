@@ -14,7 +14,6 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
-from events.recordset import dumped, recordset
 from inbox import services as inbox
 from inbox.states import ItemType
 from orchestration.models import Task
@@ -27,6 +26,7 @@ from runtime.rundir import ExitRecord
 from runtime.services.moves import record_move, remember
 from runtime.services.settling import amounts
 from runtime.states import RunStatus
+from sql.recordset import dumped, recordset
 
 COMPLETED = frozenset({"finished", "unreported"})
 """The outcomes of work that is there to be looked at."""

@@ -12,7 +12,6 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from events.inserts import insert_all
 from events.models import Event
 from events.states import EventType
 from inbox.models import InboxItem
@@ -29,6 +28,7 @@ from runtime.services.finishing import finish_run, finish_together
 from runtime.states import RunStatus
 from runtime.tests.factories import claim_all, ending
 from runtime.tests.halves import shake_hands
+from sql.inserts import insert_all
 
 pytestmark = pytest.mark.django_db
 

@@ -13,15 +13,15 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
-from events import inserts
 from events.entries import Entry
-from events.inserts import insert_all, write_all
 from events.models import Event
 from events.states import EventType, Level
 from inbox.models import InboxItem
 from orchestration.models import Agent, Project, Task, TaskDependency
 from orchestration.tests.factories import make_task
 from runtime.models import RunLog, TaskRun
+from sql import inserts
+from sql.inserts import insert_all, write_all
 
 pytestmark = [pytest.mark.django_db, pytest.mark.breaks_invariants]
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from django.db import connection, transaction
 from django.db.models import DateField, DateTimeField, DecimalField, Field, JSONField, Model
 
-from events.recordset import dumped, recordset
+from sql.recordset import dumped, recordset
 
 M = TypeVar("M", bound=Model)
 Prepare = Callable[[Any], Any]
