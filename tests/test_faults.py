@@ -239,7 +239,8 @@ def test_a_claim_whose_commit_was_not_answered_is_found_and_started_once(agent: 
     dispatcher.heartbeat()
     with answers_lost(1), pytest.raises(OperationalError):
         dispatcher.dispatch()
-    assert TaskRun.objects.get().status == RunStatus.QUEUED
+    run = TaskRun.objects.get()
+    assert (run.status, run.epoch, run.run_dir) == (RunStatus.RUNNING, 1, "")
     dispatcher.run(once=True)
     run = TaskRun.objects.get()
     assert (run.status, run.attempt, run.epoch) == (RunStatus.SUCCEEDED, 1, 2)

@@ -41,7 +41,7 @@ def manage(tree: Path, hive: Hive, *command: str) -> None:
 def next_version(hive: Hive, tmp_path: Path) -> Iterator[Path]:
     """The tree of the next version, which has migrated the database."""
     tree, latest = tmp_path / "next", latest_migration()
-    for package in {app.partition(".")[0] for app in settings.OUR_APPS} | {"beebeebrain", "api"}:
+    for package in {app.partition(".")[0] for app in settings.OUR_APPS} | {"beebeebrain", "api", "sql"}:
         shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("tests", "__pycache__"))
     shutil.copy(ROOT / "manage.py", tree)
     (tree / "runtime" / "migrations" / "9999_of_tomorrow.py").write_text(_MIGRATION.format(latest=latest))

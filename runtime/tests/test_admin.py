@@ -186,7 +186,8 @@ def test_an_agent_is_listed_with_its_load(project: Project, admin_client: Client
     shown = {name: " ".join(re.sub(r"<[^>]*>", " ", cell).split()) for name, cell in cells.items()}
     assert (shown["load"], shown["waiting"], shown["cost"]) == ("1 of 3", "2", "$0.01")
     assert shown["last_failure"].startswith("overloaded")
-    assert shown["client"].startswith("noop")
+    # Elsewhere the scheduler may be on another host, whose clients nobody here knows.
+    assert shown["client"] == ("ready" if connection.vendor == "sqlite" else "noop")
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="only on SQLite does the scheduler share this host")

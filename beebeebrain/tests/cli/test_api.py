@@ -60,7 +60,7 @@ def test_a_change_that_may_have_been_made_is_not_sent_again(stranger: Bbb) -> No
 
 def test_a_change_that_was_not_made_is_sent_again(stranger: Bbb) -> None:
     with serving(problem(503, "unavailable"), Answer(200, TASK)) as day:
-        assert call(stranger, day, "tasks", "edit", "7", "--title", "New").code == 0
+        assert call(stranger, day, "tasks", "edit", "7", "--title", "New", "--json").code == 0
 
 
 def test_a_server_is_not_asked_for_ever(stranger: Bbb) -> None:

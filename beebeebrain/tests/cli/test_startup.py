@@ -25,6 +25,7 @@ FOREIGN = {
     "llm",
     "events",
     "security",
+    "sql",
 }
 COMMANDS = list(PLACES)
 
