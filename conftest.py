@@ -27,4 +27,12 @@ admin.autodiscover()
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("steady")
 
-pytest_plugins = ["tests.selection", "tests.audit", "tests.cleaning", "tests.counts", "tests.sharing", "tests.statics"]
+pytest_plugins = [
+    "tests.selection",
+    "tests.audit",
+    "tests.cleaning",
+    "tests.counts",
+    "tests.garbage",
+    "tests.sharing",
+    "tests.statics",
+]

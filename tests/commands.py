@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGTERM
@@ -33,19 +33,34 @@ def run(command: list[str], more: Mapping[str, str | None]) -> int:
     return _as_shell(status)
 
 
-def run_together(commands: Sequence[tuple[list[str], Mapping[str, str | None]]]) -> Iterator[tuple[int, int]]:
-    """Run commands side by side; as each ends, show what it printed, and yield its index and exit status. Otherwise like `run`."""
+def run_together(
+    commands: Sequence[tuple[list[str], Mapping[str, str | None]]], *, shown_at_once: Collection[int] = ()
+) -> Iterator[tuple[int, int]]:
+    """Run commands side by side; as each ends, show what it printed, and yield its index and exit status. Otherwise like `run`.
+
+    `shown_at_once` are the indices of those that print for themselves.
+    """
     sys.stdout.flush()
     with ExitStack() as stack, _stops_held() as stops:
-        prints = [stack.enter_context(tempfile.TemporaryFile()) for _ in commands]
+        prints = [
+            None if index in shown_at_once else stack.enter_context(tempfile.TemporaryFile())
+            for index in range(len(commands))
+        ]
         processes = [
-            subprocess.Popen(command, cwd=ROOT, env=_environment(more), stdout=out, stderr=subprocess.STDOUT)
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=_environment(more),
+                stdout=out,
+                stderr=None if out is None else subprocess.STDOUT,
+            )
             for (command, more), out in zip(commands, prints, strict=True)
         ]
         while left := [index for index, process in enumerate(processes) if process.returncode is None]:
             for index in left:
                 if (status := _look(processes[index], stops)) is not None:
-                    _show(commands[index][0], prints[index])
+                    if (out := prints[index]) is not None:
+                        _show(commands[index][0], out)
                     yield index, _as_shell(status)
     if stops:
         raise KeyboardInterrupt

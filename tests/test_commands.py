@@ -86,8 +86,9 @@ def test_every_part_runs_and_one_failure_fails_all(
     assert said.endswith("checks: 1 passed, 1 failed\n")
 
 
+@pytest.mark.parametrize("beside", ["types", "sqlite"])
 def test_parts_side_by_side_are_shown_whole_and_one_failure_fails_all(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    beside: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     # Each ends only when it has seen that the other runs.
     meet = "import pathlib, sys, time; own, other = map(pathlib.Path, sys.argv[1:3]); own.touch(); print(own.name, 'begins')"
@@ -95,7 +96,7 @@ def test_parts_side_by_side_are_shown_whole_and_one_failure_fails_all(
         "deadline = time.monotonic() + 60\nwhile not other.exists() and time.monotonic() < deadline: time.sleep(0.02)"
     )
     end = "print(own.name, 'ends'); sys.exit(0 if other.exists() and own.name == 'good' else 3)"
-    names = {"lint": ("good", "bad"), "types": ("bad", "good")}
+    names = {"lint": ("good", "bad"), beside: ("bad", "good")}
     code = "\n".join([meet, wait, end])
     commands = {
         part: [["python", "-c", code, *(str(tmp_path / name) for name in pair)]] for part, pair in names.items()
@@ -104,5 +105,5 @@ def test_parts_side_by_side_are_shown_whole_and_one_failure_fails_all(
     assert checks.main([]) == 3
     said = capfd.readouterr().out
     assert "good begins\ngood ends\n" in said and "bad begins\nbad ends\n" in said
-    assert "lint         ok" in said and "types        FAILED (3)" in said
+    assert "lint         ok" in said and f"{beside:<12} FAILED (3)" in said
     assert said.endswith("checks: 1 passed, 1 failed\n")

@@ -113,12 +113,14 @@ def test_it_serves_pages_files_answers_and_streams(web: Web) -> None:
         assert "Sec-WebSocket-Extensions" not in stream.response.headers
 
 
+@pytest.mark.one_database
 def test_what_a_client_says_of_its_address_is_not_believed(web: Web) -> None:
     told = {"X-Forwarded-For": "203.0.113.7", "Authorization": "Bearer bbb_unknown"}
     assert web.get("/api/v1/me", **told).status_code == 401
     assert [line["ip"] for line in web.lines("token_refused")] == ["127.0.0.1"]
 
 
+@pytest.mark.one_database
 def test_a_message_that_is_too_long_is_not_taken_in(web: Web) -> None:
     with web.stream() as stream:
         assert answer_to("x" * MOST_RECEIVED, stream)["code"] == "bad_message"

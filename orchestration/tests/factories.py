@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import itertools
+import os
 import shutil
 import subprocess
 import tempfile
@@ -28,20 +29,33 @@ def make_repository(path: Path, files: dict[str, str] | None = None) -> Path:
 
 def copy_repository(template: Path, path: Path) -> Path:
     """Copy a repository; a commit of our own takes git five times as long."""
-    shutil.copytree(template, path, symlinks=True)
+    os.makedirs(path)
+    for name, mode, content in _read(template):
+        if content is None:
+            os.mkdir(path / name)
+        else:
+            with open(os.open(path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(content)
     # The index knows its files by inode and time, and these are others.
     git(path, "update-index", "-q", "--refresh")
     return path
 
 
 @functools.cache
+def _read(template: Path) -> list[tuple[str, int, bytes | None]]:
+    """Return what is in a folder, with its permissions; a folder in it has no content, and stands before what it holds."""
+    found = [path for path in sorted(template.rglob("*")) if path.suffix != ".sample"]
+    return [
+        (str(path.relative_to(template)), path.stat().st_mode & 0o777, path.read_bytes() if path.is_file() else None)
+        for path in found
+    ]
+
+
+@functools.cache
 def _template() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="bbb-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    made = _make_repository(folder / "repo", {"README.md": "Hello\n"})
-    for sample in (made / ".git" / "hooks").glob("*.sample"):
-        sample.unlink()
-    return made
+    return _make_repository(folder / "repo", {"README.md": "Hello\n"})
 
 
 def _make_repository(path: Path, files: dict[str, str]) -> Path:
@@ -71,10 +85,11 @@ def git(path: Path, *args: str) -> str:
 
 def make_project(root: Path, **fields: Any) -> Project:
     """Create a project for a fresh repository at `root`, or for the one that is there."""
-    if not (root / ".git").exists():
-        make_repository(root)
-    number = next(_numbers)
-    return projects.create_project(**{"name": f"Hive {number}", "root_path": str(root), "actor": ACTOR} | fields)
+    fields = {"name": f"Hive {next(_numbers)}", "actor": ACTOR} | fields
+    if (root / ".git").exists():
+        return projects.create_project(root_path=str(root), **fields)
+    # There is no need to ask git whether a copy of ours is a repository.
+    return projects.add_project(root_path=str(make_repository(root).resolve()), **fields)
 
 
 def make_agent(project: Project, **fields: Any) -> Agent:
