@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.git import GitError, run_git
 from runtime import workspace
-from runtime.processes import descendants
+from runtime.processes import descendants, send_signal
 from runtime.tests.repositories import commit, commit_of, everything, make_repository, show, start_python, status
 from runtime.workspace import Removal, Worktree
 from security.exceptions import PathNotAllowed
@@ -195,7 +195,7 @@ def test_hooks_of_the_repository_do_not_run(repo: Path, root: Path, tmp_path: Pa
 def test_worktree_half_made_by_a_killed_process_is_made_anew(repo: Path, root: Path, tmp_path: Path) -> None:
     # A filter that never ends stops git in the middle of the checkout, where it is killed.
     commit(repo, {".gitattributes": "slow filter=slow\n", "slow": "x\n"})
-    run_git(repo, "config", "filter.slow.smudge", f"touch {tmp_path}/begun; sleep 600")
+    run_git(repo, "config", "filter.slow.smudge", f"touch {tmp_path}/begun; exec sleep 600")
     code = """
         import os, sys, threading, time
         from pathlib import Path
@@ -211,18 +211,13 @@ def test_worktree_half_made_by_a_killed_process_is_made_anew(repo: Path, root: P
     with start_python(code, repo, root, tmp_path / "begun") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
-        for pid in _children_of_group(process.pid):
-            os.kill(pid, signal.SIGKILL)
-        process.kill()
+        # With the first of them the others may end by themselves.
+        send_signal([process.pid, *descendants(process.pid)], signal.SIGKILL)
     assert (root / "7").exists()
     run_git(repo, "config", "--unset", "filter.slow.smudge")
     tree = add(repo, root)
     assert status(tree.path) == ""
     assert (tree.path / "slow").read_text() == "x\n"
-
-
-def _children_of_group(pid: int) -> list[int]:
-    return descendants(pid)
 
 
 # Committing
