@@ -78,11 +78,11 @@ def _only(size: int) -> None:
     fill(size)
     TaskRun.objects.all().delete()
     Task.objects.filter(status=TaskStatus.RUNNING).update(status=TaskStatus.DONE)
-    if connection.vendor == "postgresql":
-        # What autovacuum and the checkpointer do of themselves, here before the measurement instead of at any moment of it.
-        with connection.cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE")
-            cursor.execute("CHECKPOINT")
+    # What is done by and by of itself, here before the measurement instead of at any moment of it.
+    is_postgres = connection.vendor == "postgresql"
+    with connection.cursor() as cursor:
+        for step in ("VACUUM ANALYZE", "CHECKPOINT") if is_postgres else ("PRAGMA wal_checkpoint(TRUNCATE)",):
+            cursor.execute(step)
 
 
 def _choose() -> object:
